@@ -1,0 +1,137 @@
+"""The two ends that all models share: features in front, towers behind.
+
+A model is what lies between. ``joined_features`` makes the inputs and the
+layers "embedding" and "features"; ``task_outputs`` makes each task's
+"tower_<task>", "logit_<task>" and the last layer, named by the task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from mtlrec_utils.models.initialisation import derived_seed, seeded
+from mtlrec_utils.models.layers import MLP, FusedEmbedding, positive_widths
+
+_TAKEN = ("ids", "numbers", "embedding", "features", "bottom", "experts")
+_PREFIXES = ("gate_", "mixture_", "tower_", "logit_")
+
+
+def tasks_by_name(schema: Any) -> dict[str, Any]:
+    """Return a fitted schema's tasks by name."""
+    tasks = {task.name: task for task in schema.tasks}
+    for name in tasks:
+        if name in _TAKEN or name.startswith(_PREFIXES):
+            raise ValueError(
+                f"A task cannot be called {name!r}: the model has layers "
+                "of that name. Rename it, as in "
+                f"Task({'is_' + name!r}, label={name!r})."
+            )
+    return tasks
+
+
+def quoted(names: Iterable[str]) -> str:
+    """List names for an error message."""
+    return ", ".join(repr(name) for name in names)
+
+
+def joined_features(
+    schema: Any, embedding_dimension: int, seed: int | None
+) -> tuple[dict[str, Any], Any]:
+    """Make a model's inputs and join them: the front of every model.
+
+    Returns:
+        The inputs by name, and the embedded ids beside the numbers,
+        [B, F * embedding_dimension + M].
+
+    Raises:
+        ValueError: the schema has no features, or the dimension is bad.
+    """
+    inputs, parts = {}, []
+    if schema.id_columns:
+        (dimension,) = positive_widths(
+            "embedding_dimension", (embedding_dimension,)
+        )
+        width = max(column.stop for column in schema.id_columns)
+        inputs["ids"] = keras.Input((width,), dtype="int32", name="ids")
+        parts.append(
+            FusedEmbedding(
+                schema.field_sizes,
+                schema.id_columns,
+                dimension,
+                seed=derived_seed(seed, "embedding"),
+                name="embedding",
+            )(inputs["ids"])
+        )
+    if schema.number_names:
+        inputs["numbers"] = keras.Input(
+            (len(schema.number_names),), dtype="float32", name="numbers"
+        )
+        parts.append(inputs["numbers"])
+    if not parts:
+        raise ValueError(
+            "The schema has no features; give Schema(features=[...]) at "
+            "least one."
+        )
+    if len(parts) == 1:
+        return inputs, parts[0]
+    return inputs, keras.layers.Concatenate(name="features")(parts)
+
+
+def task_outputs(
+    tasks: Mapping[str, Any],
+    hidden: Mapping[str, Any],
+    tower_units: Sequence[int],
+    dropout: float,
+    seed: int | None,
+) -> dict[str, Any]:
+    """Give each task its tower, logit and output: the back of every model.
+
+    Args:
+        tasks: the schema's tasks by name.
+        hidden: what each task's tower reads, [B, h].
+        tower_units: widths of a tower's layers.
+        dropout: share of each tower layer's outputs dropped in training.
+        seed: the model's seed.
+
+    Returns:
+        {task name: [B, 1], or [B, K] for a multiclass task}, float32.
+    """
+    outputs = {}
+    for name, task in tasks.items():
+        tower = MLP(
+            positive_widths("tower_units", tower_units),
+            dropout=dropout,
+            seed=derived_seed(seed, "tower", name),
+            name=f"tower_{name}",
+        )(hidden[name])
+        # Float32 to the end: bfloat16 has no value between .996 and 1.
+        logit = keras.layers.Dense(
+            output_width(task),
+            kernel_initializer=seeded("glorot_uniform", seed, "logit", name),
+            dtype="float32",
+            name=f"logit_{name}",
+        )(tower)
+        outputs[name] = keras.layers.Activation(
+            _ACTIVATIONS[task.kind], dtype="float32", name=name
+        )(logit)
+    return outputs
+
+
+_ACTIVATIONS = {
+    "binary": "sigmoid",
+    "regression": "linear",
+    "multiclass": "softmax",
+}
+
+
+def output_width(task: Any) -> int:
+    """Return how many values a task predicts: 1, or its classes."""
+    return _n_classes(task) if task.kind == "multiclass" else 1
+
+
+def _n_classes(task: Any) -> int:
+    classes = task.classes
+    return int(classes) if isinstance(classes, int) else len(classes)

@@ -1,0 +1,286 @@
+"""Multi-task models: single-task, shared-bottom, OMoE and MMoE.
+
+Each function reads a fitted ``Schema`` and returns a functional Keras
+model. All have the same ends. In front, "embedding" and the numbers are
+joined into "features". At the back, each task has a tower
+("tower_<task>"), its logit ("logit_<task>", the value itself for a
+regression), and a last layer named by the task. They differ only in what
+lies between.
+
+Inputs are "ids" [B, C] int32 and "numbers" [B, M] float32, each left out
+when it would be empty. Outputs are a dictionary of task name to
+probability [B, 1] (binary), value [B, 1] (regression) or probabilities
+[B, K] (multiclass), in float32 under every dtype policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from mtlrec_utils.models.features_and_towers import (
+    joined_features,
+    quoted,
+    task_outputs,
+    tasks_by_name,
+)
+from mtlrec_utils.models.initialisation import derived_seed
+from mtlrec_utils.models.layers import (
+    MLP,
+    Experts,
+    SoftmaxGate,
+    WeightedSum,
+    positive_widths,
+)
+
+
+def single_task(
+    schema: Any,
+    task: str | None = None,
+    *,
+    embedding_dimension: int = 16,
+    bottom_units: Sequence[int] = (64, 32),
+    tower_units: Sequence[int] = (16,),
+    dropout: float = 0.0,
+    seed: int | None = None,
+) -> keras.Model:
+    """Build a model of one task: the baseline of every comparison.
+
+    It is ``shared_bottom`` with nobody to share with: with one seed, both
+    start from the same embedding, bottom and tower of that task.
+
+    Args:
+        schema: a fitted ``Schema``.
+        task: which of its tasks; may be left out if there is only one.
+        embedding_dimension: width of one id's embedding.
+        bottom_units: widths of the bottom's layers.
+        tower_units: widths of the tower's layers; () for none.
+        dropout: share of each hidden layer's outputs dropped in training.
+        seed: same seed, same initial weights; None follows
+            ``keras.utils.set_random_seed``.
+
+    Raises:
+        ValueError: an unfitted schema, an unknown task, a bad width.
+    """
+    tasks = tasks_by_name(schema)
+    if task is None and len(tasks) > 1:
+        raise ValueError(f"Say which task: the schema has {quoted(tasks)}.")
+    task = next(iter(tasks)) if task is None else task
+    if task not in tasks:
+        raise ValueError(
+            f"Unknown task {task!r}; the schema has {quoted(tasks)}."
+        )
+    inputs, features = joined_features(schema, embedding_dimension, seed)
+    bottom = _bottom(bottom_units, dropout, seed)(features)
+    outputs = task_outputs(
+        {task: tasks[task]}, {task: bottom}, tower_units, dropout, seed
+    )
+    return keras.Model(inputs, outputs, name="single_task")
+
+
+def shared_bottom(
+    schema: Any,
+    *,
+    embedding_dimension: int = 16,
+    bottom_units: Sequence[int] = (64, 32),
+    tower_units: Sequence[int] = (16,),
+    dropout: float = 0.0,
+    seed: int | None = None,
+) -> keras.Model:
+    """Build a shared-bottom model: one bottom, one tower per task.
+
+    Args and Raises are those of ``single_task``.
+
+    Source: Caruana, "Multitask Learning", Machine Learning 28, 1997.
+    """
+    tasks = tasks_by_name(schema)
+    inputs, features = joined_features(schema, embedding_dimension, seed)
+    bottom = _bottom(bottom_units, dropout, seed)(features)
+    outputs = task_outputs(
+        tasks, dict.fromkeys(tasks, bottom), tower_units, dropout, seed
+    )
+    return keras.Model(inputs, outputs, name="shared_bottom")
+
+
+def omoe(
+    schema: Any,
+    *,
+    embedding_dimension: int = 16,
+    n_experts: int = 4,
+    expert_units: Sequence[int] = (32,),
+    gate_temperature: float = 1.0,
+    gate_dropout: float = 0.0,
+    gate_bias: bool = False,
+    tower_units: Sequence[int] = (16,),
+    dropout: float = 0.0,
+    seed: int | None = None,
+) -> keras.Model:
+    """Build a one-gate mixture of experts: all tasks share "gate_shared".
+
+    Args and Raises are those of ``mmoe``.
+
+    Source: the OMoE baseline of Ma et al., KDD 2018, section 4.
+    """
+    tasks = tasks_by_name(schema)
+    inputs, features = joined_features(schema, embedding_dimension, seed)
+    experts = _experts(n_experts, expert_units, dropout, seed)(features)
+    gate = _gate(
+        "shared", n_experts, gate_temperature, gate_dropout, gate_bias, seed
+    )(features)
+    mixture = WeightedSum(name="mixture_shared")([gate, experts])
+    outputs = task_outputs(
+        tasks, dict.fromkeys(tasks, mixture), tower_units, dropout, seed
+    )
+    return keras.Model(inputs, outputs, name="omoe")
+
+
+def mmoe(
+    schema: Any,
+    *,
+    embedding_dimension: int = 16,
+    n_experts: int = 4,
+    expert_units: Sequence[int] = (32,),
+    gate_temperature: float = 1.0,
+    gate_dropout: float = 0.0,
+    gate_bias: bool = False,
+    tower_units: Sequence[int] = (16,),
+    dropout: float = 0.0,
+    seed: int | None = None,
+) -> keras.Model:
+    """Build a multi-gate mixture of experts: each task weighs for itself.
+
+    With d features, E experts of one layer of h units and T tasks, the
+    mixture has E (d h + h) + T d E parameters.
+
+    Args:
+        schema: a fitted ``Schema``.
+        embedding_dimension: width of one id's embedding.
+        n_experts: E, at least 1.
+        expert_units: widths of each expert's layers.
+        gate_temperature: > 0; below 1 sharpens the gates, above 1 evens
+            them out.
+        gate_dropout: chance of an expert to sit out a row in training.
+        gate_bias: give gates a bias; the paper's have none.
+        tower_units: widths of each task's tower; () for none.
+        dropout: share of each hidden layer's outputs dropped in training.
+        seed: same seed, same initial weights; None follows
+            ``keras.utils.set_random_seed``.
+
+    Raises:
+        ValueError: an unfitted schema, a bad width, no expert, a
+            temperature of 0 or less.
+
+    Source: Ma et al., "Modeling Task Relationships in Multi-task Learning
+    with Multi-gate Mixture-of-Experts", KDD 2018, equations 5 to 7.
+    """
+    tasks = tasks_by_name(schema)
+    inputs, features = joined_features(schema, embedding_dimension, seed)
+    experts = _experts(n_experts, expert_units, dropout, seed)(features)
+    mixtures = {}
+    for task in tasks:
+        gate = _gate(
+            task, n_experts, gate_temperature, gate_dropout, gate_bias, seed
+        )(features)
+        mixtures[task] = WeightedSum(name=f"mixture_{task}")([gate, experts])
+    outputs = task_outputs(tasks, mixtures, tower_units, dropout, seed)
+    return keras.Model(inputs, outputs, name="mmoe")
+
+
+def gate_values(
+    model: keras.Model, examples: Any, batch_size: int = 8192
+) -> dict[str, np.ndarray]:
+    """Read how each task weighs the experts, row by row.
+
+    Args:
+        model: a model with gates, such as ``mmoe`` or ``omoe`` built.
+        examples: ``Examples``, or their ``inputs`` dictionary.
+        batch_size: rows at a time.
+
+    Returns:
+        {task: [N, E]} float32; each row sums to 1. The tasks of an OMoE
+        share one gate, so each name leads to the same values.
+
+    Raises:
+        ValueError: the model has no gates.
+    """
+    gates = _gates(model)
+    inputs = getattr(examples, "inputs", examples)
+    inputs = {x.name: np.asarray(inputs[x.name]) for x in model.inputs}
+    n_rows = len(next(iter(inputs.values())))
+    reader = keras.Model(
+        {x.name: x for x in model.inputs},
+        {name: model.get_layer(name).output for name in set(gates.values())},
+    )
+    values = {
+        name: np.empty((n_rows, *reader.output[name].shape[1:]), "float32")
+        for name in reader.output
+    }
+    for start in range(0, n_rows, batch_size):
+        rows = slice(start, start + batch_size)
+        batch = {name: x[rows] for name, x in inputs.items()}
+        for name, weights in reader(batch, training=False).items():
+            values[name][rows] = keras.ops.convert_to_numpy(weights)
+    return {task: values[gate] for task, gate in gates.items()}
+
+
+def _gates(model: keras.Model) -> dict[str, str]:
+    """Name the gate each task of a model reads."""
+    present = {
+        layer.name for layer in model.layers if isinstance(layer, SoftmaxGate)
+    }
+    gates = {}
+    for task in model.output:
+        own = f"gate_{task}"
+        gate = own if own in present else "gate_shared"
+        if gate in present:
+            gates[task] = gate
+    if not gates:
+        raise ValueError(
+            f"Model {model.name!r} has no gates; build it with mmoe(...) "
+            "or omoe(...)."
+        )
+    return gates
+
+
+def _bottom(
+    units: Sequence[int], dropout: float, seed: int | None
+) -> keras.layers.Layer:
+    return MLP(
+        positive_widths("bottom_units", units),
+        dropout=dropout,
+        seed=derived_seed(seed, "bottom"),
+        name="bottom",
+    )
+
+
+def _experts(
+    n_experts: int, units: Sequence[int], dropout: float, seed: int | None
+) -> keras.layers.Layer:
+    return Experts(
+        n_experts,
+        positive_widths("expert_units", units),
+        dropout=dropout,
+        seed=derived_seed(seed, "experts"),
+        name="experts",
+    )
+
+
+def _gate(
+    name: str,
+    n_experts: int,
+    temperature: float,
+    dropout: float,
+    bias: bool,
+    seed: int | None,
+) -> keras.layers.Layer:
+    return SoftmaxGate(
+        n_experts,
+        temperature=temperature,
+        dropout=dropout,
+        use_bias=bias,
+        seed=derived_seed(seed, "gate", name),
+        name=f"gate_{name}",
+    )
