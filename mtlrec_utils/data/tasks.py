@@ -1,0 +1,156 @@
+"""Tasks: what a model predicts, and on which rows it is known."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mtlrec_utils.data.columns import SchemaError, column_of, read_numbers
+
+KINDS = ("binary", "regression", "multiclass")
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing to predict.
+
+    Attributes:
+        name: letters, digits and underscores; names the model's output.
+        kind: "binary" (labels 0 and 1), "regression" (any finite number)
+            or "multiclass" (whole numbers 0 .. classes - 1).
+        label: column of the label; the task's name when None.
+        sample_space: a 0/1 column: the task lives on the rows where it is
+            1 (purchases on clicked rows, for example). None: all rows.
+        classes: number of classes (multiclass only).
+        missing: what a missing label inside the sample space means:
+            "error" refuses the frame, "masked" leaves the row out.
+    """
+
+    name: str
+    kind: str = "binary"
+    label: str | None = None
+    sample_space: str | None = None
+    classes: int | None = None
+    missing: str = "error"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise SchemaError(
+                f"Task name {self.name!r}: a name starts with a letter and "
+                "holds letters, digits and underscores only (it names a "
+                "layer of the model). Put the column into label=..."
+            )
+        if self.kind not in KINDS:
+            raise SchemaError(
+                f"Task {self.name!r}: unknown kind {self.kind!r}. Choose "
+                f"one of {', '.join(KINDS)}."
+            )
+        if self.missing not in ("error", "masked"):
+            raise SchemaError(
+                f"Task {self.name!r}: missing={self.missing!r}. Choose "
+                "'error' or 'masked'."
+            )
+        if self.kind != "multiclass" and self.classes is not None:
+            raise SchemaError(
+                f"Task {self.name!r}: classes={self.classes!r} is for "
+                f"kind='multiclass', not for {self.kind!r}. Leave it out."
+            )
+        if self.kind == "multiclass" and (
+            not isinstance(self.classes, int | np.integer)
+            or isinstance(self.classes, bool)
+            or self.classes < 2
+        ):
+            raise SchemaError(
+                f"Task {self.name!r}: a multiclass task needs classes=K, "
+                f"a whole number of at least 2, got {self.classes!r}."
+            )
+        if self.sample_space == self.label_column:
+            raise SchemaError(
+                f"Task {self.name!r}: the label column "
+                f"{self.label_column!r} is its own sample space, so every "
+                "label would be 1. Name the column that opens the task."
+            )
+
+    @property
+    def label_column(self) -> str:
+        """The column that holds the label."""
+        return self.name if self.label is None else self.label
+
+
+def read_labels(
+    task: Task, frame: pd.DataFrame
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read a task's labels and mask.
+
+    Labels outside the sample space are never looked at.
+
+    Returns:
+        labels [N], float32 (int32 for multiclass), 0 where masked; and
+        mask [N], float32: 1 where the label is known.
+
+    Raises:
+        SchemaError: a label is missing inside the sample space or lies
+            outside the task's kind.
+    """
+    where = f"Task {task.name!r}"
+    column = task.label_column
+    series = column_of(frame, column, f"{where}, label")
+    open_rows = np.ones(len(frame), dtype=bool)
+    if task.sample_space is not None:
+        open_rows = _read_sample_space(task, frame)
+    values = read_numbers(series, column, f"{where}, label")
+    absent = open_rows & np.isnan(values)
+    if absent.any() and task.missing == "error":
+        raise SchemaError(
+            f"{where}: label column {column!r} is NaN on "
+            f"{int(absent.sum())} row(s) of the task's sample space. Drop "
+            "those rows, name the rows that have labels with "
+            "sample_space=..., or say Task(..., missing='masked')."
+        )
+    known = open_rows & ~absent
+    _check_kind(task, values[known])
+    dtype = np.int32 if task.kind == "multiclass" else np.float32
+    labels = np.where(known, values, 0.0).astype(dtype)
+    return labels, known.astype(np.float32)
+
+
+def _read_sample_space(task: Task, frame: pd.DataFrame) -> np.ndarray:
+    column = str(task.sample_space)
+    purpose = f"Task {task.name!r}, sample space"
+    values = read_numbers(column_of(frame, column, purpose), column, purpose)
+    wrong = int(((values != 0) & (values != 1)).sum())  # NaN included
+    if wrong:
+        raise SchemaError(
+            f"{purpose}: column {column!r} is neither 0 nor 1 on {wrong} "
+            "row(s) (missing values included). Fill or convert it: "
+            f"(frame[{column!r}] == 1).astype(int)."
+        )
+    return values == 1
+
+
+def _check_kind(task: Task, values: np.ndarray) -> None:
+    if task.kind == "binary":
+        wrong = (values != 0) & (values != 1)
+        range_ = "0 or 1"
+        remedy = "Convert it, for example (rating >= 4).astype(int)."
+    elif task.kind == "regression":
+        wrong = ~(np.abs(values) <= _FLOAT32_MAX)
+        range_ = "a finite 32-bit number"
+        remedy = "Drop or clip those rows."
+    else:
+        top = int(task.classes or 0) - 1
+        wrong = (values < 0) | (values > top) | (values != np.floor(values))
+        range_ = f"a whole number from 0 to {top}"
+        remedy = "Number the classes from 0, or raise classes=K."
+    if wrong.any():
+        raise SchemaError(
+            f"Task {task.name!r} ({task.kind}): label column "
+            f"{task.label_column!r} must be {range_}; {int(wrong.sum())} "
+            f"row(s) are not, for example {values[wrong][0]:g}. {remedy}"
+        )
