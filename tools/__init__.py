@@ -1,0 +1,1 @@
+"""Tools that people run on the course itself: the builder and the linter."""
