@@ -1,0 +1,102 @@
+"""Evidence: metrics on arrays, paired comparisons, result tables.
+
+Knows nothing of models or data sets: arrays in, numbers and words out.
+"""
+
+from mtlrec_utils.evidence.compare import (
+    Comparison,
+    compare,
+    compare_many,
+    compare_per_group,
+    comparison_table,
+    holm_corrected,
+)
+from mtlrec_utils.evidence.metrics import (
+    GroupedAUC,
+    auc,
+    gauc,
+    gauc_with_counts,
+    higher_is_better,
+    improvement,
+    mae,
+    multi_task_gain,
+    r2,
+    rmse,
+)
+from mtlrec_utils.evidence.probability_metrics import (
+    CalibrationBins,
+    accuracy,
+    brier,
+    calibration_bins,
+    calibration_ratio,
+    expected_calibration_error,
+    log_loss,
+    multiclass_log_loss,
+    normalised_entropy,
+)
+from mtlrec_utils.evidence.ranking_metrics import (
+    FullRanking,
+    full_ranking,
+    hit_rate_at_k,
+    mean_reciprocal_rank,
+    ndcg_at_k,
+    recall_at_k,
+    sampled_hit_rate,
+)
+from mtlrec_utils.evidence.results import (
+    ResultTable,
+    library_versions,
+    read_results,
+    verdict_disagreements,
+    write_results,
+)
+from mtlrec_utils.evidence.verdicts import (
+    Interval,
+    holm,
+    paired_interval,
+    verdict,
+)
+
+__all__ = [
+    "CalibrationBins",
+    "Comparison",
+    "FullRanking",
+    "GroupedAUC",
+    "Interval",
+    "ResultTable",
+    "accuracy",
+    "auc",
+    "brier",
+    "calibration_bins",
+    "calibration_ratio",
+    "compare",
+    "compare_many",
+    "compare_per_group",
+    "comparison_table",
+    "expected_calibration_error",
+    "full_ranking",
+    "gauc",
+    "gauc_with_counts",
+    "higher_is_better",
+    "hit_rate_at_k",
+    "holm",
+    "holm_corrected",
+    "improvement",
+    "library_versions",
+    "log_loss",
+    "mae",
+    "mean_reciprocal_rank",
+    "multi_task_gain",
+    "multiclass_log_loss",
+    "ndcg_at_k",
+    "normalised_entropy",
+    "paired_interval",
+    "r2",
+    "read_results",
+    "recall_at_k",
+    "rmse",
+    "sampled_hit_rate",
+    "verdict",
+    "verdict_disagreements",
+    "write_results",
+]
