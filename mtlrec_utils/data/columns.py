@@ -60,8 +60,16 @@ def check_frame(frame: Any, purpose: str) -> pd.DataFrame:
     return frame
 
 
-def column_of(frame: pd.DataFrame, column: str, purpose: str) -> pd.Series:
+def column_of(
+    frame: pd.DataFrame, column: str, purpose: str, remedy: str = ""
+) -> pd.Series:
     """Return one column, or say which column was probably meant.
+
+    Args:
+        frame: where to look.
+        column: name to look for.
+        purpose: who asks, for the message.
+        remedy: what to do, for the message.
 
     Raises:
         SchemaError: the frame has no such column.
@@ -74,7 +82,8 @@ def column_of(frame: pd.DataFrame, column: str, purpose: str) -> pd.Series:
     shown = _names(have[:12]) + (" ..." if len(have) > 12 else "")
     raise SchemaError(
         f"{purpose}: unknown column {column!r}. {hint}"
-        f"The frame has {shown}."
+        f"The frame has {shown}. "
+        f"{remedy or 'Add the column, or correct its name.'}"
     )
 
 
@@ -142,7 +151,7 @@ def read_values(data: pd.Series | np.ndarray, column: str) -> ColumnValues:
         words = np.asarray(uniques, dtype=object)
         kind = STRING if len(words) else None
         return ColumnValues(kind, words, codes.astype(np.int64), len(series))
-    if dtype == object:
+    if pd.api.types.is_object_dtype(dtype):
         return _read_objects(series, column)
     raise SchemaError(_unsupported(column, str(dtype)))
 
@@ -160,9 +169,9 @@ def _present(series: pd.Series, kind: str, column: str) -> ColumnValues:
             values = kept.to_numpy(dtype=np.float64) + 0.0
         else:
             values = kept.to_numpy()
-            if values.dtype.kind == "u" and len(values):
-                if int(values.max()) > np.iinfo(np.int64).max:
-                    raise OverflowError
+            top = int(values.max()) if values.dtype.kind == "u" else 0
+            if top > np.iinfo(np.int64).max:
+                raise OverflowError
             values = values.astype(np.int64)
     except OverflowError:
         raise SchemaError(
@@ -181,7 +190,8 @@ def _read_objects(series: pd.Series, column: str) -> ColumnValues:
     # Infer on present values only: a None among integers must not turn
     # them into floats.
     present = series.notna()
-    inferred = pd.api.types.infer_dtype(series[present], skipna=False)
+    known = series if present.all() else series[present]
+    inferred = pd.api.types.infer_dtype(known, skipna=False)
     if inferred == "empty":
         codes = np.full(len(series), -1, np.int64)
         return ColumnValues(None, np.empty(0, object), codes, len(series))
@@ -193,8 +203,9 @@ def _read_objects(series: pd.Series, column: str) -> ColumnValues:
 def _unsupported(column: str, found: str) -> str:
     return (
         f"Column {column!r} holds {found} values; ids and categories are "
-        "integers, floats, text or booleans of one type. Turn the column "
-        f"into one type: frame[{column!r}].astype(str)."
+        "integers, floats, text or booleans of one type. Turn them into "
+        f"one type: frame[{column!r}].astype(str); for lists of ids use "
+        "Sequence."
     )
 
 
@@ -205,17 +216,14 @@ def read_numbers(series: pd.Series, column: str, purpose: str) -> np.ndarray:
         SchemaError: the column holds something that is no number.
     """
     dtype = series.dtype
-    numeric = pd.api.types.is_numeric_dtype(
-        dtype
-    ) or pd.api.types.is_bool_dtype(dtype)
-    if dtype == object:
+    if isinstance(dtype, pd.CategoricalDtype):
+        plain = series.astype(dtype.categories.dtype)
+        return read_numbers(plain, column, purpose)
+    numeric = pd.api.types.is_numeric_dtype(dtype)
+    if pd.api.types.is_object_dtype(dtype):
         kind = pd.api.types.infer_dtype(series[series.notna()], skipna=False)
         numeric = _INFERRED.get(kind) in (INTEGER, FLOAT, BOOLEAN)
         numeric = numeric or kind in ("empty", "decimal")
-    if isinstance(dtype, pd.CategoricalDtype):
-        return read_numbers(
-            series.astype(dtype.categories.dtype), column, purpose
-        )
     if not numeric or pd.api.types.is_complex_dtype(dtype):
         raise SchemaError(
             f"{purpose}: column {column!r} holds {dtype} values, not "

@@ -44,7 +44,7 @@ class Examples:
         set_(self, "rows", _frozen(self.rows, np.int64))
         if self.users is not None:
             set_(self, "users", _frozen(self.users, np.int64))
-        labels = {t: _frozen(a, None) for t, a in self.labels.items()}
+        labels = {t: _label_array(a) for t, a in self.labels.items()}
         masks = {t: _frozen(a, np.float32) for t, a in self.masks.items()}
         set_(self, "labels", labels)
         set_(self, "masks", masks)
@@ -63,8 +63,12 @@ class Examples:
                 f"{sorted(self.masks)}. Give each task both."
             )
         n = len(self.ids)
+        if len(self.numbers) != n:
+            raise ValueError(
+                f"Examples: {len(self.numbers)} rows of numbers for {n} "
+                "rows of ids. All parts need one entry per row."
+            )
         parts: dict[str, np.ndarray | None] = {
-            "numbers": self.numbers[:, :0].sum(axis=1),
             "rows": self.rows,
             "users": self.users,
             **{f"labels[{t!r}]": a for t, a in self.labels.items()},
@@ -75,6 +79,17 @@ class Examples:
                 raise ValueError(
                     f"Examples: {name} has shape {array.shape}, but ids "
                     f"have {n} rows. All parts need one entry per row."
+                )
+        for task, mask in self.masks.items():
+            if np.isnan(self.labels[task]).any():
+                raise ValueError(
+                    f"Examples: labels of {task!r} hold NaN, and NaN times "
+                    "a mask of 0 is NaN in a loss. Put 0 where masked."
+                )
+            if not ((mask == 0) | (mask == 1)).all():
+                raise ValueError(
+                    f"Examples: the mask of {task!r} must be 0 or 1. Pass "
+                    "row weights to the loss instead."
                 )
 
     def __len__(self) -> int:
@@ -114,16 +129,27 @@ class Examples:
             ValueError: a boolean array of another length, a position
                 outside the rows, or something that is neither.
         """
-        chosen = self._positions(index)
-        users = None if self.users is None else self.users[chosen]
-        return Examples(
-            ids=self.ids[chosen],
-            numbers=self.numbers[chosen],
-            labels={t: a[chosen] for t, a in self.labels.items()},
-            masks={t: a[chosen] for t, a in self.masks.items()},
-            users=users,
-            rows=self.rows[chosen],
-        )
+        return self._take(self._positions(index))
+
+    def _take(self, chosen: np.ndarray | slice) -> Examples:
+        # Rows of checked examples need no second check: a batch costs
+        # little more than its gathers.
+        def part(array: np.ndarray) -> np.ndarray:
+            taken = array[chosen]
+            taken.flags.writeable = False
+            return taken
+
+        taken = object.__new__(Examples)
+        set_ = object.__setattr__
+        set_(taken, "ids", part(self.ids))
+        set_(taken, "numbers", part(self.numbers))
+        set_(taken, "rows", part(self.rows))
+        users = None if self.users is None else part(self.users)
+        set_(taken, "users", users)
+        for name in ("labels", "masks"):
+            arrays = getattr(self, name)
+            set_(taken, name, {t: part(a) for t, a in arrays.items()})
+        return taken
 
     def _positions(self, index: Any) -> np.ndarray | slice:
         if isinstance(index, slice):
@@ -171,7 +197,7 @@ class Examples:
             order = np.random.default_rng(seed).permutation(len(self))
         for start in range(0, len(self), batch_size):
             part = slice(start, start + batch_size)
-            yield self.subset(part if order is None else order[part])
+            yield self._take(part if order is None else order[part])
 
     def keep_labels(self, task: str, n: int, seed: int) -> Examples:
         """Hide all but `n` known labels of one task.
@@ -262,6 +288,11 @@ def concatenate(parts: Iterable[Examples]) -> Examples:
         users=users,
         rows=np.concatenate([part.rows for part in parts]),
     )
+
+
+def _label_array(array: Any) -> np.ndarray:
+    whole = np.asarray(array).dtype.kind in "iu"
+    return _frozen(array, np.int32 if whole else np.float32)
 
 
 def _frozen(array: Any, dtype: Any) -> np.ndarray:

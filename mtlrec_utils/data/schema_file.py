@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mtlrec_utils.data.columns import SchemaError
+from mtlrec_utils.data.encoding import Scaling
 from mtlrec_utils.data.features import (
     Categorical,
     Feature,
     Number,
-    Scaling,
     Sequence,
     Text,
+    table_owners,
 )
+from mtlrec_utils.data.learned import Learned
 from mtlrec_utils.data.tasks import Task
 from mtlrec_utils.data.vocabulary import Vocabulary
 
@@ -33,27 +34,26 @@ _KINDS: dict[str, type[Feature]] = {
     "text": Text,
 }
 
-Parts = tuple[
-    list[Feature], list[Task], dict[str, Vocabulary] | None, dict[str, Scaling]
-]
 _T = TypeVar("_T")
 
 
 def to_dict(
     features: tuple[Feature, ...],
     tasks: tuple[Task, ...],
-    vocabularies: dict[str, Vocabulary] | None,
-    scalings: dict[str, Scaling],
+    learned: Learned | None,
 ) -> dict[str, Any]:
     """Return the JSON-able form of a schema's parts."""
-    learned = None
-    if vocabularies is not None:
-        learned = {
+    stored = None
+    if learned is not None:
+        stored = {
             "vocabularies": {
                 column: vocabulary.to_dict()
-                for column, vocabulary in vocabularies.items()
+                for column, vocabulary in learned.vocabularies.items()
             },
-            "scalings": {c: asdict(s) for c, s in scalings.items()},
+            "scalings": {
+                column: asdict(scaling)
+                for column, scaling in learned.scalings.items()
+            },
         }
     return {
         "format": FORMAT,
@@ -63,11 +63,13 @@ def to_dict(
             for feature in features
         ],
         "tasks": [asdict(task) for task in tasks],
-        "learned": learned,
+        "learned": stored,
     }
 
 
-def from_dict(form: Any) -> Parts:
+def from_dict(
+    form: Any,
+) -> tuple[list[Feature], list[Task], Learned | None]:
     """Undo `to_dict`.
 
     Raises:
@@ -86,17 +88,7 @@ def from_dict(form: Any) -> Parts:
     try:
         features = [_feature(entry) for entry in form["features"]]
         tasks = [Task(**entry) for entry in form["tasks"]]
-        learned = form["learned"]
-        if learned is None:
-            return features, tasks, None, {}
-        vocabularies = {
-            column: Vocabulary.from_dict(entry, column)
-            for column, entry in learned["vocabularies"].items()
-        }
-        scalings = {
-            column: _scaling(entry, column)
-            for column, entry in learned["scalings"].items()
-        }
+        learned = form["learned"] and _learned(form["learned"])
     except SchemaError:
         raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -104,12 +96,24 @@ def from_dict(form: Any) -> Parts:
             "The stored schema is damaged "
             f"({type(error).__name__}: {error}). Fit and save it again."
         ) from error
-    return features, tasks, vocabularies, scalings
+    return features, tasks, learned
 
 
 def _feature(entry: dict[str, Any]) -> Feature:
     options = dict(entry)
     return _KINDS[options.pop("kind")](**options)
+
+
+def _learned(stored: dict[str, Any]) -> Learned:
+    vocabularies = {
+        column: Vocabulary.from_dict(entry, column)
+        for column, entry in stored["vocabularies"].items()
+    }
+    scalings = {
+        column: _scaling(entry, column)
+        for column, entry in stored["scalings"].items()
+    }
+    return Learned(vocabularies, scalings)
 
 
 def _scaling(entry: dict[str, Any], column: str) -> Scaling:
@@ -124,18 +128,16 @@ def _scaling(entry: dict[str, Any], column: str) -> Scaling:
     return scaling
 
 
-def check_learned(
-    id_owners: list[str],
-    numbers: list[str],
-    vocabularies: dict[str, Vocabulary],
-    scalings: dict[str, Scaling],
-) -> None:
+def check_learned(features: tuple[Feature, ...], learned: Learned) -> None:
     """Check that every feature, and nothing else, was learned.
 
     Raises:
         SchemaError: the stored parts do not belong together.
     """
-    odd = set(id_owners) ^ set(vocabularies) | set(numbers) ^ set(scalings)
+    owners = table_owners(features).values()
+    words = {f.column for f in owners if not isinstance(f, Text)}
+    numbers = {f.column for f in features if isinstance(f, Number)}
+    odd = words ^ set(learned.vocabularies) | numbers ^ set(learned.scalings)
     if odd:
         raise SchemaError(
             "The stored schema is damaged: what it learned does not match "
@@ -144,18 +146,25 @@ def check_learned(
 
 
 def write(form: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write JSON through a temporary file beside `path`."""
+    """Write JSON through a temporary file beside `path`.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+    """
     target = Path(path)
-    handle, temporary = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"
-    )
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"Schema.save: there is no folder {os.fspath(target.parent)!r}. "
+            "Create it first."
+        )
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with os.fdopen(handle, "w", encoding="ascii") as file:
+        with temporary.open("w", encoding="ascii") as file:
             json.dump(form, file, allow_nan=False, separators=(",", ":"))
             file.write("\n")
         os.replace(temporary, target)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

@@ -48,6 +48,7 @@ def split_by_time(
     ordered = (
         pd.api.types.is_numeric_dtype(series.dtype)
         or pd.api.types.is_datetime64_any_dtype(series.dtype)
+        or pd.api.types.is_timedelta64_dtype(series.dtype)
     )
     if not ordered:
         raise SchemaError(
@@ -56,7 +57,7 @@ def split_by_time(
             f"pd.to_datetime(frame[{column!r}])."
         )
     cuts = _cuts(len(frame), fractions, purpose)
-    _, codes = np.unique(series.to_numpy(), return_inverse=True)
+    codes, _ = pd.factorize(series, sort=True)
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes))[:-1]  # where one time ends
     if len(ends) >= len(cuts):

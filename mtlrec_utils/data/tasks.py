@@ -13,6 +13,7 @@ from mtlrec_utils.data.columns import SchemaError, column_of, read_numbers
 KINDS = ("binary", "regression", "multiclass")
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_WITHOUT = "Rows that have no labels yet: encode(frame, labels=False)."
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -100,7 +101,7 @@ def read_labels(
     """
     where = f"Task {task.name!r}"
     column = task.label_column
-    series = column_of(frame, column, f"{where}, label")
+    series = column_of(frame, column, f"{where}, label", _WITHOUT)
     open_rows = np.ones(len(frame), dtype=bool)
     if task.sample_space is not None:
         open_rows = _read_sample_space(task, frame)
@@ -123,7 +124,8 @@ def read_labels(
 def _read_sample_space(task: Task, frame: pd.DataFrame) -> np.ndarray:
     column = str(task.sample_space)
     purpose = f"Task {task.name!r}, sample space"
-    values = read_numbers(column_of(frame, column, purpose), column, purpose)
+    series = column_of(frame, column, purpose, _WITHOUT)
+    values = read_numbers(series, column, purpose)
     wrong = int(((values != 0) & (values != 1)).sum())  # NaN included
     if wrong:
         raise SchemaError(

@@ -32,6 +32,13 @@ FIRST_KNOWN = 2
 # or four times the vocabulary's own size).
 _DENSE_SPAN = 1 << 20
 
+_CASTS = {
+    INTEGER: "frame[{column!r}].astype('Int64')",
+    FLOAT: "frame[{column!r}].astype('float64')",
+    STRING: "frame[{column!r}].astype(str)",
+    BOOLEAN: "frame[{column!r}].map({{'True': True, 'False': False}})",
+}
+
 _JSON_TYPES = {INTEGER: int, FLOAT: float, STRING: str, BOOLEAN: bool}
 
 
@@ -89,8 +96,15 @@ class Vocabulary:
         """Rows of the table, unknown and padding included."""
         return len(self.values) + FIRST_KNOWN
 
-    def rows(self, found: ColumnValues, column: str) -> np.ndarray:
+    def rows(
+        self, found: ColumnValues, column: str, in_lists: bool = False
+    ) -> np.ndarray:
         """Look values up.
+
+        Args:
+            found: the values.
+            column: where they are from, for the message.
+            in_lists: whether they are entries of lists, for the message.
 
         Returns:
             int32 array [found.size] in [0, self.size); missing and unknown
@@ -102,7 +116,9 @@ class Vocabulary:
         if found.kind is None:
             return np.full(found.size, UNKNOWN, np.int32)
         if found.kind != self.kind:
-            raise SchemaError(_changed(column, self.kind, found.kind))
+            raise SchemaError(
+                _changed(column, self.kind, found.kind, in_lists)
+            )
         return found.spread(self._look_up(found.values), UNKNOWN)
 
     def _look_up(self, values: np.ndarray) -> np.ndarray:
@@ -180,20 +196,17 @@ def _objects(words: list[str]) -> np.ndarray:
     return array
 
 
-def _changed(column: str, fitted: str, found: str) -> str:
+def _changed(column: str, fitted: str, found: str, in_lists: bool) -> str:
     message = (
-        f"Column {column!r} held {fitted} values when the schema was "
-        f"fitted and holds {found} values now. "
+        f"Column {column!r} holds {found} values, but its vocabulary was "
+        f"fitted on {fitted} values. "
     )
     if {fitted, found} == {INTEGER, FLOAT}:
-        return message + (
-            "pandas turns integers into floats as soon as one value is "
-            "missing. Keep them integers in both frames: "
-            f"frame[{column!r}].astype('Int64')."
+        message += (
+            "NumPy and pandas turn integers into floats as soon as one "
+            "value is missing (NaN). "
         )
-    target = {INTEGER: "'int64'", FLOAT: "'float64'", STRING: "str"}
-    cast = target.get(fitted, "bool")
-    return message + (
-        "Give both frames one type before fit and encode: "
-        f"frame[{column!r}].astype({cast})."
-    )
+    remedy = _CASTS[fitted].format(column=column)
+    if in_lists:
+        remedy = f"frame[{column!r}].map(...) with one type in every list"
+    return f"{message}Use one type at fit and encode: {remedy}."
