@@ -31,6 +31,13 @@ SOURCE_OF = {
 ANSWERS = Path("mtlrec_utils", "classroom", "solutions.json")
 # Data that lessons read.  Cards and licences are prose: they change no output.
 DATA_SUFFIXES = {".csv", ".json", ".npz", ".parquet"}
+# The rest of the builder changes cells, which are compared, or rewrites
+# stored outputs each time.
+MODULES_BEHIND_OUTPUTS = (
+    "notebook_execution.py",
+    "notebook_kernel.py",
+    "notebook_outputs.py",
+)
 
 
 class BuildError(Exception):
@@ -128,8 +135,8 @@ class Course:
         """Digest of everything but the source that can change an output.
 
         The package with its data, the bundled data sets, the lock file and
-        the builder.  The extracted answers are left out: they are an output
-        of the builder, and no cell prints one unasked.
+        the way of executing.  The extracted answers are left out: they are an
+        output of the builder, and no cell prints one unasked.
         """
         lines = [
             f"{path.relative_to(self.root).as_posix()} "
@@ -151,8 +158,7 @@ class Course:
             yield lock
         builder = Path(__file__).parent
         if builder.is_relative_to(self.root):
-            yield builder / "build_notebooks.py"
-            yield from builder.glob("notebook_*.py")
+            yield from (builder / name for name in MODULES_BEHIND_OUTPUTS)
 
 
 def digest(content: bytes) -> str:

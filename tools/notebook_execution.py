@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 import time
@@ -16,6 +15,8 @@ from nbclient.exceptions import (
 )
 from nbformat import NotebookNode
 
+from tools.notebook_kernel import kernel_environment
+
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -26,33 +27,6 @@ class CellError(Exception):
         super().__init__(reason)
         self.index = index
         self.reason = reason
-
-
-def kernel_environment(
-    root: Path, *, strict: bool, profile: str
-) -> dict[str, str]:
-    """Environment variables of a kernel.
-
-    Args:
-        root: checkout whose package the kernel imports.
-        strict: whether a failed ``check`` raises, as in solutions.
-        profile: folder for IPython's settings, so that those of the person
-            who builds change nothing.
-    """
-    environment = dict(os.environ)
-    before = environment.get("PYTHONPATH")
-    environment.update(
-        IPYTHONDIR=profile,
-        MTLREC_PROGRESS="0",
-        MTLREC_SPEED="fast",
-        PYTHONPATH=os.pathsep.join([str(root), *([before] if before else [])]),
-        PYTHONHASHSEED="0",
-        TF_CPP_MIN_LOG_LEVEL="3",
-    )
-    environment.pop("MTLREC_CHECK", None)
-    if strict:
-        environment["MTLREC_CHECK"] = "strict"
-    return environment
 
 
 def execute(
@@ -87,6 +61,8 @@ def execute(
     folder.mkdir(parents=True, exist_ok=True)
     client = NotebookClient(
         notebook,
+        # Newer kernels warn on each start that local traffic is plain.
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
         timeout=timeout,
         kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
@@ -111,4 +87,6 @@ def execute(
             raise CellError(
                 current, "the kernel died (out of memory?)"
             ) from error
+        except RuntimeError as error:
+            raise CellError(current, f"no kernel: {error}") from error
     return time.monotonic() - start

@@ -149,13 +149,3 @@ def notebook_metadata(
             },
         }
     )
-
-
-def heading_above(notebook: NotebookNode, index: int) -> str:
-    """Find the last heading above a cell, as messages name the place."""
-    for cell in reversed(notebook.cells[: index + 1]):
-        if cell.cell_type == "markdown":
-            found = re.findall(r"^#{1,6}\s+(.+?)\s*$", cell.source, re.M)
-            if found:
-                return found[-1]
-    return "(no heading)"
