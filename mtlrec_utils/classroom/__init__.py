@@ -2,6 +2,7 @@
 
 from mtlrec_utils.classroom import plots
 from mtlrec_utils.classroom.check import CheckFailed, check, hint, solution
+from mtlrec_utils.classroom.doctor import doctor
 from mtlrec_utils.classroom.folders import course_folder
 from mtlrec_utils.classroom.plots import show
 from mtlrec_utils.classroom.quiz import answer, quiz, resolve
@@ -16,6 +17,7 @@ __all__ = [
     "check",
     "course_folder",
     "dial",
+    "doctor",
     "hint",
     "plots",
     "quiz",

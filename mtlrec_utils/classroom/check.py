@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any
 
 from mtlrec_utils.classroom.display import box, emit, to_html
-from mtlrec_utils.classroom.folders import PACKAGE
 from mtlrec_utils.classroom.source import fenced
+from mtlrec_utils.folders import PACKAGE
 
 CORRECT = "correct"
 NOT_YET = "not yet"

@@ -19,7 +19,8 @@ SHORTEST_ALT = 20
 #: Pixels per inch in the file and on the page: crisp, and still small.
 DPI, DPI_SHOWN = 120, 96
 
-HOUSE_STYLE: dict[str, Any] = {
+#: `Any`, since newer Matplotlib types each key by name.
+HOUSE_STYLE: Any = {
     "figure.figsize": (6.6, 3.5),
     "figure.dpi": DPI_SHOWN,
     "figure.constrained_layout.use": True,

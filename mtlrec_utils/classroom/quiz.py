@@ -6,6 +6,7 @@ import string
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def quiz(quiz_id: str) -> None:
     for question in _find(quiz_id):
         emit_bundle(
             widget_bundle(
-                lambda question=question: _form(question),
+                partial(_form, question),
                 html=_static(question),
                 text=_plain(question),
             )

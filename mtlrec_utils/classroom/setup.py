@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
 
 import pandas as pd
@@ -14,6 +11,7 @@ import pandas as pd
 import mtlrec_utils
 from mtlrec_utils.classroom.figures import use_house_style
 from mtlrec_utils.classroom.quiet import silence_tensorflow
+from mtlrec_utils.machine import device, installed_version
 
 Value = TypeVar("Value")
 
@@ -66,51 +64,6 @@ def speed() -> str:
 def at_speed(*, fast: Value, full: Value) -> Value:
     """Return ``fast`` or ``full``, whichever the speed mode asks for."""
     return fast if speed() == "fast" else full
-
-
-def installed_version(*distributions: str) -> str:
-    """Return the first distribution's version, "missing" if there is none."""
-    for name in distributions:
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return "missing"
-
-
-def gpu_names() -> list[str]:
-    """Return the names of the NVIDIA GPUs, without importing TensorFlow."""
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return []
-    try:
-        answer = subprocess.run(
-            [command, "--query-gpu=name", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [line.strip() for line in answer.stdout.splitlines() if line]
-
-
-def cpu_count() -> int:
-    """Return how many CPU cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def device() -> str:
-    """Return the device in words: the GPU's name, else the CPU cores."""
-    gpus = gpu_names()
-    if gpus:
-        several = f"{len(gpus)} × " if len(gpus) > 1 else ""
-        return f"GPU {several}{gpus[0]}"
-    cores = cpu_count()
-    return f"CPU with {cores} core{'s' if cores != 1 else ''}"
 
 
 def _use_house_tables() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mtlrec_utils.classroom.display import emit
-from mtlrec_utils.classroom.folders import PACKAGE
+from mtlrec_utils.folders import PACKAGE
 
 
 def say(text: str) -> None:
