@@ -113,9 +113,7 @@ class Text:
 
     def __post_init__(self) -> None:
         _check_column(self.column)
-        _check_positive(
-            self.column, buckets=self.buckets, length=self.length
-        )
+        _check_positive(self.column, buckets=self.buckets, length=self.length)
 
     @property
     def width(self) -> int:
