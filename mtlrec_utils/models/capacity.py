@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from mtlrec_utils.models.features_and_towers import (
+    chosen_tasks,
     output_width,
     tasks_by_name,
 )
@@ -54,19 +55,20 @@ def equal_capacity_units(
     proportions = positive_widths("bottom_units", bottom_units)
     if not proportions:
         raise ValueError("bottom_units is empty: there is nothing to widen.")
-    known = tasks_by_name(schema)
-    names = known if tasks is None else tasks
-    widths = [output_width(known[name]) for name in names]
+    names = tasks_by_name(schema) if tasks is None else tasks
+    opponents = chosen_tasks(schema, names)
+    widths = [output_width(task) for task in opponents.values()]
     towers = positive_widths("tower_units", tower_units)
     target = count_parameters(model)
 
-    def scaled(first: int) -> tuple[int, ...]:
-        scale = first / proportions[0]
+    n_features, table = _front(schema, embedding_dimension)
+
+    def scaled(widest: int) -> tuple[int, ...]:
+        scale = widest / max(proportions)
         return tuple(max(1, round(scale * unit)) for unit in proportions)
 
-    def size(first: int) -> int:
-        units = scaled(first)
-        n_features, table = _front(schema, embedding_dimension)
+    def size(widest: int) -> int:
+        units = scaled(widest)
         return (
             table
             + _dense_parameters((n_features, *units))

@@ -20,8 +20,17 @@ _PREFIXES = ("gate_", "mixture_", "tower_", "logit_")
 
 
 def tasks_by_name(schema: Any) -> dict[str, Any]:
-    """Return a fitted schema's tasks by name."""
+    """Return a schema's tasks by name.
+
+    Raises:
+        ValueError: it has none, or one named like a layer of the model.
+    """
     tasks = {task.name: task for task in schema.tasks}
+    if not tasks:
+        raise ValueError(
+            "The schema has no tasks; give Schema(tasks=[Task(...)]) at "
+            "least one."
+        )
     for name in tasks:
         if name in _TAKEN or name.startswith(_PREFIXES):
             raise ValueError(
@@ -32,9 +41,20 @@ def tasks_by_name(schema: Any) -> dict[str, Any]:
     return tasks
 
 
-def quoted(names: Iterable[str]) -> str:
-    """List names for an error message."""
-    return ", ".join(repr(name) for name in names)
+def chosen_tasks(schema: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Return some of a schema's tasks by name.
+
+    Raises:
+        ValueError: the schema has no such task.
+    """
+    tasks = tasks_by_name(schema)
+    for name in names:
+        if name not in tasks:
+            raise ValueError(
+                f"Unknown task {name!r}; the schema has "
+                f"{', '.join(map(repr, tasks))}."
+            )
+    return {name: tasks[name] for name in names}
 
 
 def joined_features(
@@ -129,9 +149,4 @@ _ACTIVATIONS = {
 
 def output_width(task: Any) -> int:
     """Return how many values a task predicts: 1, or its classes."""
-    return _n_classes(task) if task.kind == "multiclass" else 1
-
-
-def _n_classes(task: Any) -> int:
-    classes = task.classes
-    return int(classes) if isinstance(classes, int) else len(classes)
+    return int(task.classes) if task.kind == "multiclass" else 1

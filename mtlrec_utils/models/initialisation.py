@@ -32,13 +32,24 @@ def derived_seed(seed: int | None, *parts: str | int) -> int | None:
 
 
 def seeded(initializer: Any, seed: int | None, *parts: str | int) -> Any:
-    """Copy an initialiser, so that no two weights share one instance."""
+    """Copy an initialiser for one weight, with a seed of the weight's own.
+
+    One instance used for two weights gives both the same values, even
+    when it has no seed.
+
+    Args:
+        initializer: a name or an instance; its own seed, if it has one,
+            goes before ``seed``.
+        seed: the layer's seed, or None.
+        parts: what tells this weight from every other.
+    """
     initializer = keras.initializers.get(initializer)
     config = initializer.get_config()
     if "seed" in config:
         own = config["seed"]
-        base = own if isinstance(own, int) else seed
-        config["seed"] = derived_seed(base, *parts)
+        if isinstance(own, dict):  # a SeedGenerator
+            own = own["config"]["seed"]
+        config["seed"] = derived_seed(seed if own is None else own, *parts)
     return type(initializer).from_config(config)
 
 
@@ -51,30 +62,24 @@ class PerExpert(keras.initializers.Initializer):
     (standard deviation .018 instead of .051 for 8 experts of 512 x 256).
 
     Args:
-        initializer: what fills one expert's slice.
-        seed: each expert draws from its own seed, derived from this one.
+        initializer: what fills one expert's slice. Each expert draws from
+            a seed of its own, derived from the initialiser's.
     """
 
-    def __init__(
-        self, initializer: Any = "glorot_uniform", seed: int | None = None
-    ) -> None:
+    def __init__(self, initializer: Any = "glorot_uniform") -> None:
         self.initializer = keras.initializers.get(initializer)
-        self.seed = seed
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
         """Return values of shape [E, ...]."""
         return ops.stack(
             [
-                seeded(self.initializer, self.seed, "expert", e)(
+                seeded(self.initializer, None, "expert", expert)(
                     tuple(shape[1:]), dtype=dtype
                 )
-                for e in range(shape[0])
+                for expert in range(shape[0])
             ]
         )
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {
-            "initializer": keras.initializers.serialize(self.initializer),
-            "seed": self.seed,
-        }
+        return {"initializer": keras.initializers.serialize(self.initializer)}

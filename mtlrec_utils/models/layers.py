@@ -133,9 +133,10 @@ def _dropouts(layer: Any) -> list[Any]:
 class Experts(keras.layers.Layer):
     """E multi-layer perceptrons side by side: [B, in] -> [B, E, out].
 
-    The kernels of one depth are one weight [E, in, out], so a step traces
-    one matrix product per depth instead of E. The result equals a loop of
-    E ``Dense`` stacks with the same weights.
+    The kernels of one depth are one weight [E, in, out]: two variables
+    per depth to update instead of 2 E. The products stay E plain ones,
+    faster on a CPU than a batched or a wide one, which copy [B, E, h].
+    The result equals a loop of E ``Dense`` stacks with the same weights.
 
     Args:
         n_experts: E.
@@ -184,8 +185,7 @@ class Experts(keras.layers.Layer):
                     name=f"kernel_{i}",
                     shape=(self.n_experts, width_in, width),
                     initializer=PerExpert(
-                        self.kernel_initializer,
-                        derived_seed(self.seed, "kernel", i),
+                        seeded(self.kernel_initializer, self.seed, i)
                     ),
                 )
             )
@@ -200,15 +200,20 @@ class Experts(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Return every expert's output, [B, E, units[-1]]."""
-        hidden = ops.expand_dims(inputs, 0)  # [1, B, in]: same for all
-        for i, (kernel, bias) in enumerate(
-            zip(self.kernels, self.biases, strict=True)
-        ):
-            hidden = ops.matmul(hidden, kernel)  # [E, B, out]
-            hidden = self.activation(hidden + ops.expand_dims(bias, 1))
-            if self.dropouts:
-                hidden = self.dropouts[i](hidden, training=training)
-        return ops.transpose(hidden, (1, 0, 2))
+        kernels = [ops.unstack(kernel) for kernel in self.kernels]
+        biases = [ops.unstack(bias) for bias in self.biases]
+        outputs = []
+        for expert in range(self.n_experts):
+            hidden = inputs
+            for depth in range(len(self.units)):
+                hidden = ops.matmul(hidden, kernels[depth][expert])
+                # ops.add lets TensorFlow fuse product, bias and ReLU.
+                hidden = ops.add(hidden, biases[depth][expert])
+                hidden = self.activation(hidden)
+                if self.dropouts:
+                    hidden = self.dropouts[depth](hidden, training=training)
+            outputs.append(hidden)
+        return ops.stack(outputs, axis=1)
 
     def compute_output_shape(
         self, input_shape: tuple[int | None, ...]

@@ -22,8 +22,8 @@ import keras
 import numpy as np
 
 from mtlrec_utils.models.features_and_towers import (
+    chosen_tasks,
     joined_features,
-    quoted,
     task_outputs,
     tasks_by_name,
 )
@@ -65,19 +65,17 @@ def single_task(
     Raises:
         ValueError: an unfitted schema, an unknown task, a bad width.
     """
-    tasks = tasks_by_name(schema)
-    if task is None and len(tasks) > 1:
-        raise ValueError(f"Say which task: the schema has {quoted(tasks)}.")
-    task = next(iter(tasks)) if task is None else task
-    if task not in tasks:
-        raise ValueError(
-            f"Unknown task {task!r}; the schema has {quoted(tasks)}."
-        )
+    if task is None:
+        task, *others = tasks_by_name(schema)
+        if others:
+            raise ValueError(
+                "Say which task: the schema has "
+                f"{', '.join(map(repr, [task, *others]))}."
+            )
+    tasks = chosen_tasks(schema, [task])
     inputs, features = joined_features(schema, embedding_dimension, seed)
     bottom = _bottom(bottom_units, dropout, seed)(features)
-    outputs = task_outputs(
-        {task: tasks[task]}, {task: bottom}, tower_units, dropout, seed
-    )
+    outputs = task_outputs(tasks, {task: bottom}, tower_units, dropout, seed)
     return keras.Model(inputs, outputs, name="single_task")
 
 
