@@ -1,0 +1,40 @@
+"""Loaders for public data sets, each written against its official layout.
+
+Nothing of the data is part of this project; see the cards in `datasets/`.
+"""
+
+from mtlrec_utils.data.real.cache import (
+    REMOTE_FILES,
+    RemoteFile,
+    data_folder,
+    fetch,
+    how_to_get,
+)
+from mtlrec_utils.data.real.census_income import load_census_income
+from mtlrec_utils.data.real.download import DownloadError
+from mtlrec_utils.data.real.files import DataFileError
+from mtlrec_utils.data.real.kuairand import KuaiRand, load_kuairand
+from mtlrec_utils.data.real.movielens import MovieLens, load_movielens
+from mtlrec_utils.data.real.ratings_pair import (
+    RatingsPair,
+    load_amazon_books_movies,
+    load_ratings_pair,
+)
+
+__all__ = [
+    "REMOTE_FILES",
+    "DataFileError",
+    "DownloadError",
+    "KuaiRand",
+    "MovieLens",
+    "RatingsPair",
+    "RemoteFile",
+    "data_folder",
+    "fetch",
+    "how_to_get",
+    "load_amazon_books_movies",
+    "load_census_income",
+    "load_kuairand",
+    "load_movielens",
+    "load_ratings_pair",
+]
