@@ -6,20 +6,21 @@ Knows nothing of models or data sets: arrays in, numbers and words out.
 from mtlrec_utils.evidence.compare import (
     Comparison,
     compare,
-    compare_many,
     compare_per_group,
+)
+from mtlrec_utils.evidence.families import (
+    compare_many,
     comparison_table,
     holm_corrected,
 )
+from mtlrec_utils.evidence.gain import improvement, multi_task_gain
 from mtlrec_utils.evidence.metrics import (
     GroupedAUC,
     auc,
     gauc,
     gauc_with_counts,
     higher_is_better,
-    improvement,
     mae,
-    multi_task_gain,
     r2,
     rmse,
 )

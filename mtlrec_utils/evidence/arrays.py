@@ -7,6 +7,7 @@ the argument, the first bad place and the remedy.
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.floating]
@@ -82,7 +83,9 @@ def binary_labels(labels: ArrayLike) -> NDArray[np.bool_]:
     return positive
 
 
-def probabilities(values: ArrayLike, name: str = "probabilities") -> FloatArray:
+def probabilities(
+    values: ArrayLike, name: str = "probabilities"
+) -> FloatArray:
     """Numbers in [0, 1], any shape."""
     array = without_nan(values, name)
     bad = (array < 0) | (array > 1)
@@ -132,8 +135,10 @@ def both_classes(positive: NDArray[np.bool_], metric: str) -> None:
         )
 
 
-def group_codes(groups: ArrayLike, n_rows: int) -> tuple[NDArray, int]:
-    """Group names [N] as codes 0..G-1 in sorted order, and G.
+def group_codes(
+    groups: ArrayLike, n_rows: int
+) -> tuple[NDArray[np.int64], int]:
+    """Group names [N] as codes 0..G-1 by first appearance, and G.
 
     Whole numbers, strings and categories are all accepted; a missing group
     is an error, because its rows would silently form one large user.
@@ -144,29 +149,10 @@ def group_codes(groups: ArrayLike, n_rows: int) -> tuple[NDArray, int]:
             f"groups has shape {array.shape}; pass one group per row, [N]."
         )
     same_length(labels=n_rows, groups=len(array))
-    if array.dtype.kind not in "iub":
-        missing = array != array
-        if array.dtype.kind == "O":
-            missing = missing | np.equal(array, None).astype(bool)
-        if np.any(missing):
-            raise ValueError(
-                f"groups is missing at {_first(np.asarray(missing))}; give "
-                "every row its user, or drop the row."
-            )
-        names, codes = np.unique(array, return_inverse=True)
-        return codes.reshape(-1), len(names)
-    return _whole_number_codes(array)
-
-
-def _whole_number_codes(array: NDArray) -> tuple[NDArray, int]:
-    """Codes of whole numbers: by counting where their range is small."""
-    low = int(array.min())
-    span = int(array.max()) - low + 1
-    if span > 4 * len(array) + 1024:
-        names, codes = np.unique(array, return_inverse=True)
-        return codes.reshape(-1), len(names)
-    shifted = array.astype(np.int64) - low
-    present = np.zeros(span, dtype=bool)
-    present[shifted] = True
-    code_of = np.cumsum(present) - 1
-    return code_of[shifted], int(code_of[-1]) + 1
+    codes, names = pd.factorize(array)
+    if (codes < 0).any():
+        raise ValueError(
+            f"groups is missing at {_first(codes < 0)}; give every row its "
+            "user, or drop the row."
+        )
+    return codes.astype(np.int64), len(names)

@@ -128,7 +128,7 @@ class CalibrationBins(NamedTuple):
 
     predicted: NDArray[np.float64]
     observed: NDArray[np.float64]
-    count: NDArray[np.int64]
+    n_rows: NDArray[np.int64]
 
 
 def calibration_bins(
@@ -161,7 +161,7 @@ def calibration_bins(
     return CalibrationBins(
         predicted=np.add.reduceat(p, edges[:-1]) / count,
         observed=np.add.reduceat(label, edges[:-1]) / count,
-        count=count,
+        n_rows=count,
     )
 
 
@@ -177,7 +177,7 @@ def expected_calibration_error(
     """
     table = calibration_bins(labels, probabilities, bins)
     gap = np.abs(table.predicted - table.observed)
-    return float(table.count @ gap / table.count.sum())
+    return float(table.n_rows @ gap / table.n_rows.sum())
 
 
 def class_labels(labels: ArrayLike, n_classes: int) -> NDArray[np.int64]:
@@ -240,9 +240,7 @@ def multiclass_log_loss(
     )
 
 
-def correct_per_row(
-    labels: ArrayLike, scores: ArrayLike
-) -> NDArray[np.bool_]:
+def correct_per_row(labels: ArrayLike, scores: ArrayLike) -> NDArray[np.bool_]:
     """Whether each row is classified rightly, shape [N]; see accuracy."""
     score = arrays.without_nan(scores, "scores")
     if score.ndim == 2:

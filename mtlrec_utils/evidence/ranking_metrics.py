@@ -11,16 +11,15 @@ Users without a relevant item have no recall; they are skipped and counted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse, stats
+from scipy import stats
 
 from mtlrec_utils.evidence import arrays
+from mtlrec_utils.evidence.relevance import Relevance, relevance_matrix
 
-Relevance = ArrayLike | sparse.sparray | sparse.spmatrix | Sequence[ArrayLike]
 _CHUNK = 4_000_000  # entries compared at a time: bounds the memory
 
 
@@ -30,8 +29,8 @@ class FullRanking:
 
     One pass over the scores makes it; every metric and every cut-off then
     costs next to nothing. The first four arrays hold one entry per relevant
-    item, ordered by user; the methods return one value per counted user, in the order of
-    ``users``.
+    item, ordered by user; the methods return one value per counted user, in
+    the order of ``users``.
 
     Attributes:
         user: Position 0.. of the item's user in ``users``.
@@ -50,9 +49,10 @@ class FullRanking:
     n_skipped: int
 
     def _sum_by_user(self, values: NDArray) -> NDArray[np.float64]:
-        return np.bincount(
+        sums = np.bincount(
             self.user, weights=values, minlength=len(self.users)
         )
+        return sums.astype(np.float64)
 
     def _best_block(self) -> tuple[NDArray, NDArray, NDArray]:
         """Per user: items above, size and relevant items of the first run
@@ -62,9 +62,7 @@ class FullRanking:
         in_best = self.above == above[self.user]
         tied = np.zeros(len(self.users), dtype=np.int64)
         tied[self.user[in_best]] = self.tied[in_best]
-        relevant = np.bincount(
-            self.user[in_best], minlength=len(self.users)
-        )
+        relevant = np.bincount(self.user[in_best], minlength=len(self.users))
         return above, tied, relevant
 
     def recall(self, k: int) -> NDArray[np.float64]:
@@ -128,57 +126,6 @@ def _check_cut(k: int) -> None:
         raise ValueError(f"k is {k}; cut the list at a whole number >= 1.")
 
 
-def _as_sparse(
-    items: Relevance, shape: tuple[int, int], name: str
-) -> sparse.csr_array:
-    """A dense, sparse or list-of-item-numbers matrix, as sparse rows."""
-    if not sparse.issparse(items):
-        try:
-            array = np.asarray(items)
-        except ValueError:  # lists of unequal length
-            array = np.empty(0, dtype=object)
-        if array.ndim == 2 and array.shape == shape:
-            items = sparse.csr_array(arrays.without_nan(array, name))
-        else:
-            return _from_lists(items, shape, name)
-    matrix = sparse.csr_array(items).astype(np.float64)
-    if matrix.shape != shape:
-        raise ValueError(
-            f"{name} has shape {matrix.shape}, scores {shape}; pass one row "
-            "per user and one column per item in both."
-        )
-    matrix.sum_duplicates()
-    matrix.eliminate_zeros()
-    if not np.all(matrix.data > 0):
-        raise ValueError(
-            f"{name} holds a negative value or NaN; use 0 for not relevant "
-            "and a positive number for relevant."
-        )
-    return matrix
-
-
-def _from_lists(
-    items: Sequence[ArrayLike], shape: tuple[int, int], name: str
-) -> sparse.csr_array:
-    if len(items) != shape[0]:
-        raise ValueError(
-            f"{name} has {len(items)} rows, scores {shape[0]}; pass a "
-            "matrix of the same shape, or one list of item numbers per user."
-        )
-    lists = [np.unique(np.asarray(row, dtype=np.int64)) for row in items]
-    columns = np.concatenate([*lists, np.empty(0, dtype=np.int64)])
-    if len(columns) and (columns.min() < 0 or columns.max() >= shape[1]):
-        bad = columns[(columns < 0) | (columns >= shape[1])][0]
-        raise ValueError(
-            f"{name} names item {bad}, but scores has columns 0 to "
-            f"{shape[1] - 1}; number items by their column."
-        )
-    starts = np.concatenate([[0], np.cumsum([len(row) for row in lists])])
-    return sparse.csr_array(
-        (np.ones(len(columns)), columns, starts), shape=shape
-    )
-
-
 def full_ranking(
     relevant: Relevance,
     scores: ArrayLike,
@@ -204,13 +151,14 @@ def full_ranking(
             f"scores has shape {score.shape}; pass [users, items]."
         )
     shape = (score.shape[0], score.shape[1])
-    wanted = _as_sparse(relevant, shape, "relevant")
+    wanted = relevance_matrix(relevant, shape, "relevant")
     if exclude is not None:
         score = score.copy()
-        row, item = _as_sparse(exclude, shape, "exclude").nonzero()
+        row, item = relevance_matrix(exclude, shape, "exclude").nonzero()
         score[row, item] = np.nan  # NaN is neither above nor tied
-    row, item = wanted.nonzero()
-    gain = np.asarray(wanted[row, item], dtype=np.float64).reshape(-1)
+    wanted = wanted.tocoo()
+    row, item = (axis.astype(np.int64) for axis in wanted.coords)
+    gain = wanted.data
     candidate = ~np.isnan(score[row, item])
     row, item, gain = row[candidate], item[candidate], gain[candidate]
     if len(row) == 0:

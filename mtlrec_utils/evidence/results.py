@@ -1,8 +1,8 @@
 """Small tables of results that say where they come from.
 
-A table carries its seeds, date, command and library versions. In a CSV file these stand in
-front, one ``# key: value`` line each (the value as JSON); in a parquet
-file they are part of its schema.
+A table carries its seeds, date, command and library versions. In a CSV file
+these stand in front, one ``# key: value`` line each (the value as JSON); in a
+parquet file they are part of its schema.
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ from mtlrec_utils.evidence.verdicts import verdict
 _LIBRARIES = ("tensorflow", "keras", "numpy", "scipy", "pandas")
 _REQUIRED = ("seeds", "date", "command", "versions")
 _KEY = b"mtlrec_results"
+# From pandas 3.1 on, numbers are read exactly and the option is deprecated.
+_OLD_PANDAS = tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)
+_EXACT: dict[str, Any] = (
+    {"float_precision": "round_trip"} if _OLD_PANDAS else {}
+)
 
 
 class ResultTable(NamedTuple):
@@ -93,7 +98,9 @@ def write_results(
         **notes,
     }
     try:
-        encoded = {key: json.dumps(v) for key, v in metadata.items()}
+        encoded = {
+            key: json.dumps(v, allow_nan=False) for key, v in metadata.items()
+        }
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"a note cannot be kept ({error}); use numbers, strings, lists "
@@ -102,7 +109,10 @@ def write_results(
     if path.suffix == ".csv":
         header = "".join(f"# {k}: {v}\n" for k, v in encoded.items())
         _write_whole(
-            path, (header + frame.to_csv(index=False)).encode("utf-8")
+            path,
+            (header + frame.to_csv(index=False, lineterminator="\n")).encode(
+                "utf-8"
+            ),
         )
     elif path.suffix == ".parquet":
         table = pa.Table.from_pandas(frame, preserve_index=False)
@@ -148,9 +158,7 @@ def read_results(path: str | os.PathLike[str]) -> ResultTable:
         frame = table.to_pandas()
     else:
         metadata, n_lines = _csv_header(path)
-        frame = pd.read_csv(
-            path, skiprows=n_lines, float_precision="round_trip"
-        )
+        frame = pd.read_csv(path, skiprows=n_lines, **_EXACT)
     missing = [key for key in _REQUIRED if key not in metadata]
     if missing:
         raise ValueError(

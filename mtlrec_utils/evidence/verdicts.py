@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -40,9 +39,7 @@ def verdict(low: float, high: float, higher_is_better: bool = True) -> str:
         ValueError: NaN, or low above high.
     """
     if np.isnan(low) or np.isnan(high) or low > high:
-        raise ValueError(
-            f"[{low}, {high}] is no interval; pass low <= high."
-        )
+        raise ValueError(f"[{low}, {high}] is no interval; pass low <= high.")
     if low <= 0 <= high:
         return "cannot tell"
     return "helps" if (low > 0) == higher_is_better else "hurts"
@@ -122,16 +119,13 @@ def shown_name(metric: str) -> str:
     return _SHOWN_NAMES.get(name, name.replace("_", " ")) + at + cut
 
 
-def _decimals(values: Sequence[float]) -> int:
+def _decimals(low: float, high: float) -> int:
     """Digits that show the interval's width and keep the ends' signs."""
     for digits in range(3, 12):
-        shown = [round(v, digits) for v in values]
-        same_sign = all(
-            np.sign(a) == np.sign(b)
-            for a, b in zip(values, shown, strict=True)
-        )
-        wide = shown[-1] - shown[0] >= 2 * 10**-digits
-        if same_sign and (wide or values[-1] == values[0]):
+        ends = round(low, digits), round(high, digits)
+        same_sign = np.array_equal(np.sign(ends), np.sign((low, high)))
+        wide = ends[1] - ends[0] > 1.5 * 10**-digits
+        if same_sign and (wide or low == high):
             return digits
     return 12
 
@@ -156,15 +150,13 @@ def sentence(
         finding = f"{candidate} {c.verdict}"
         against = f" against {baseline}"
     text = opening + finding
-    digits = _decimals([c.low, c.difference, c.high])
+    digits = _decimals(c.low, c.high)
     change, low, high = (
-        f"{value + 0.0:+.{digits}f}" for value in (c.difference, c.low, c.high)
+        f"{value:+z.{digits}f}" for value in (c.difference, c.low, c.high)
     )
     interval = f"{100 * c.confidence:g} % interval"
     if c.n_compared > 1:
-        interval = (
-            f"Holm-corrected {interval} over {c.n_compared} comparisons"
-        )
+        interval = f"Holm-corrected {interval} over {c.n_compared} comparisons"
     counts = ", ".join(
         [_counted(c.n_seeds, "seeds"), _counted(c.n_groups, c.unit)]
     )
