@@ -162,7 +162,11 @@ def prose_lines(source: str) -> list[tuple[int, str]]:
     """
     lines: dict[int, str] = {}
     inside_link = False
+    block = None
     for child, opening, line in _inline(source):
+        if opening is not block and line in lines:
+            lines[line] += " | "  # the next cell of a table
+        block = opening
         if child.type in ("link_open", "link_close"):
             inside_link = child.type == "link_open"
         is_heading = opening is not None and opening.type == "heading_open"

@@ -39,7 +39,7 @@ def differences(course: Course) -> list[str]:
         after = nbformat.reads(text, as_version=4)
         found.append(f"{target.label}: {_first_change(before, after)}")
     answers = course.root / ANSWERS
-    known = answers.read_text("utf-8") if answers.exists() else ""
+    known = answers.read_text("utf-8") if answers.exists() else "{}\n"
     if known != extract_answers(course):
         found.append(f"{ANSWERS.as_posix()}: not what the sources say")
     return found
