@@ -297,6 +297,9 @@ def test_split_by_time_keeps_equal_times_together():
     frame = pd.DataFrame({"when": [1] * 9 + [2, 3]})
     parts = split_by_time(frame, (0.3, 0.3, 0.4), "when")
     assert [sorted(set(p["when"])) for p in parts] == [[1], [2], [3]]
+    frame = pd.DataFrame({"when": [1, 2] + [3] * 18})
+    parts = split_by_time(frame, (0.9, 0.05, 0.05), "when")
+    assert [sorted(set(p["when"])) for p in parts] == [[1], [2], [3]]
 
 
 def test_split_by_time_cuts_equal_times_only_when_it_must():
@@ -328,6 +331,8 @@ def test_split_by_time_properties(times, shares, kind):
     assert sorted(rows.tolist()) == list(range(len(times)))
     ordered = pd.concat(parts)["time"]
     assert ordered.is_monotonic_increasing
+    stable = sorted(range(len(times)), key=times.__getitem__)
+    assert rows.tolist() == stable
     if len(set(times)) >= len(shares):
         for before, after in zip(parts, parts[1:], strict=False):
             assert before["time"].max() < after["time"].min()

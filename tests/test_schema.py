@@ -213,6 +213,15 @@ def test_unknown_text_and_floats_go_to_row_0():
     assert ids[:, 0].tolist() == [0, 0, 3, 0, 2]
 
 
+def test_a_stored_vocabulary_does_not_depend_on_row_order():
+    def stored(entries):
+        frame = pd.DataFrame({"c": entries})
+        return json.dumps(Schema([Categorical("c")]).fit(frame).to_dict())
+
+    assert stored([0.0, -0.0, 1.0]) == stored([1.0, -0.0, 0.0])
+    assert stored(["b", "a", "ä"]) == stored(["ä", "b", "a"])
+
+
 @pytest.mark.parametrize("kind", ["int64", "str", "category", "float64"])
 def test_rare_values_are_unknown(kind):
     train = pd.DataFrame({"c": pd.Series([4, 4, 4, 2, 2, 8]).astype(kind)})
