@@ -39,15 +39,17 @@ def report(findings: list[Finding]) -> str:
 
 
 def anonymous(text: str) -> str:
-    """Return ``text`` without the folders of absolute paths.
+    """Return ``text`` with "…" for the folders of absolute paths.
 
     They contain user names and say nothing about the fault.
     """
-    text = text.replace(str(Path.home()), "~")
-    text = re.sub(
-        r"(?<![\w.~])(?:~|[A-Za-z]:)?[\\/](?:[^\s\\/'\":]+[\\/])+", "…/", text
-    )
-    return re.sub(r"(?<![\w/…])~?/(?=[\w.])", "…/", text)
+    home = Path.home()
+    if len(home.parts) > 1:
+        text = text.replace(str(home), "…")
+    # A user's name may contain spaces, other folders are taken to have none.
+    text = re.sub(r"[A-Za-z]:\\Users\\[^\\]+(?=\\)", "…", text)
+    folders = r"(?:…|(?<![\w.])(?:~|[A-Za-z]:)?)[\\/](?:[^\s\\/'\":]+[\\/])*"
+    return re.sub(folders + r"(?=[^\s\\/'\":])", "…/", text)
 
 
 def main() -> int:

@@ -157,6 +157,7 @@ def learning_curves(
         best_line(ax, best)
     if log_x:
         ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.set_title(title)
     ax.set_xlabel(x_label)
     ax.set_ylabel(y_label)

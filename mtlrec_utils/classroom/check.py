@@ -108,7 +108,8 @@ def find(exercise_id: str) -> Exercise:
         ValueError: there is no such exercise; the message lists those there
             are.
     """
-    name = str(exercise_id)
+    # The number 9.10 would silently be exercise 9.1.
+    name = exercise_id if isinstance(exercise_id, str) else ""
     module = f"lesson_{name.partition('.')[0]}"
     if (_CHECKS / f"{module}.py").is_file():
         importlib.import_module(f"mtlrec_utils.classroom.checks.{module}")
@@ -135,7 +136,7 @@ def judge(exercise_id: str, answer: Any) -> Result:
     except NotYet as reason:
         return Result(NOT_YET, str(reason))
     except Exception as error:
-        return _explain(error)
+        return _explain(error, verify)
     return Result(CORRECT)
 
 
@@ -219,9 +220,9 @@ def _is_empty(answer: Any) -> bool:
     )
 
 
-def _explain(error: Exception) -> Result:
+def _explain(error: Exception, verify: Verify) -> Result:
     """Return what to tell about an exception raised while checking."""
-    place = _learners_line(error.__traceback__)
+    place = _learners_line(error.__traceback__, verify)
     # A stub raises NotImplementedError itself; a library that raises it was
     # called by an answer.
     if isinstance(error, NotImplementedError) and place and place.is_last:
@@ -248,12 +249,17 @@ class _Place:
     is_last: bool  # nothing deeper was running
 
 
-def _learners_line(traceback: TracebackType | None) -> _Place | None:
+def _learners_line(
+    traceback: TracebackType | None, verify: Verify
+) -> _Place | None:
     """Return the deepest line of the traceback that a learner wrote."""
     found = None
     while traceback is not None:
-        file = traceback.tb_frame.f_code.co_filename
-        if not _is_library(file):
+        running = traceback.tb_frame.f_code
+        file = running.co_filename
+        # A teacher may write a check in a notebook; it is no answer either.
+        is_check = running is getattr(verify, "__code__", None)
+        if not is_check and not _is_library(file):
             code = linecache.getline(file, traceback.tb_lineno).strip()
             found = _Place(
                 traceback.tb_lineno, code, traceback.tb_next is None

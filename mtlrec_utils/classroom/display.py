@@ -81,6 +81,7 @@ def to_html(text: str) -> str:
     """Escape ``text`` for HTML; `back-quoted` parts become code."""
     return re.sub(
         r"`([^`]+)`",
-        r'<code style="color:inherit;background:transparent">\1</code>',
+        r'<code style="color:inherit;background:transparent;padding:0">'
+        r"\1</code>",
         html.escape(text),
     )

@@ -15,7 +15,7 @@ import ipywidgets
 from mtlrec_utils.classroom.display import box, emit, emit_bundle, to_html
 from mtlrec_utils.classroom.widgets import widget_bundle
 
-_QUIZZES = Path(__file__).parent / "quizzes"
+_FOLDER = Path(__file__).parent / "quizzes"
 
 FEWEST_CHOICES = 3
 
@@ -51,12 +51,10 @@ class Question:
 
 def quiz_lessons() -> list[str]:
     """Return the lessons that have a quiz: ["00", "09", ...]."""
-    return sorted(path.stem for path in _QUIZZES.glob("[0-9][0-9].toml"))
+    return sorted(path.stem for path in _FOLDER.glob("[0-9][0-9].toml"))
 
 
-def load_questions(
-    lesson: str, folder: Path = _QUIZZES
-) -> tuple[Question, ...]:
+def load_questions(lesson: str) -> tuple[Question, ...]:
     """Read the questions of a lesson from ``quizzes/NN.toml``.
 
     Raises:
@@ -64,7 +62,7 @@ def load_questions(
             least three choices, exactly one correct, a different reason for
             each.
     """
-    path = folder / f"{lesson}.toml"
+    path = _FOLDER / f"{lesson}.toml"
     if not path.is_file():
         known = ", ".join(quiz_lessons()) or "none yet"
         raise ValueError(
