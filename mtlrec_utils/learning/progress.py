@@ -1,0 +1,74 @@
+"""One updating line of text while a model trains; never a widget."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import TracebackType
+from typing import Any
+
+from tqdm.std import tqdm
+
+
+def wanted(progress: bool | None) -> bool:
+    """Decide whether to show progress.
+
+    Args:
+        progress: True or False decides; None shows it where somebody can
+            watch (a terminal, a notebook), unless MTLREC_PROGRESS=0.
+    """
+    if progress is not None:
+        return progress
+    if os.environ.get("MTLREC_PROGRESS", "").strip() == "0":
+        return False
+    return bool(sys.stdout.isatty()) or _in_notebook()
+
+
+def _in_notebook() -> bool:
+    if "ipykernel" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    return hasattr(get_ipython(), "kernel")
+
+
+class Progress:
+    """Counts training steps on one line of standard output.
+
+    Args:
+        shown: print anything at all.
+        steps: how many steps there will be.
+        label: what is being trained.
+    """
+
+    def __init__(self, shown: bool, steps: int, label: str) -> None:
+        self._bar = tqdm(
+            total=steps,
+            desc=label,
+            disable=not shown,
+            file=sys.stdout,
+            unit="step",
+            leave=False,
+            dynamic_ncols=True,
+            mininterval=0.2,
+        )
+        self.shown = shown
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+    def advance(self, steps: int) -> None:
+        """Count steps that are done."""
+        self._bar.update(steps)
+
+    def report(self, **values: Any) -> None:
+        """Show the latest losses behind the bar."""
+        self._bar.set_postfix(values, refresh=False)

@@ -1,0 +1,306 @@
+"""One training run: epochs, validation, early stopping, resuming.
+
+Each epoch draws its order of rows and its dropout from (seed, epoch)
+alone, so that the same seed gives the same weights, whether the run was
+interrupted or not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from mtlrec_utils.data.examples import Examples
+from mtlrec_utils.learning import checkpoints
+from mtlrec_utils.learning.checkpoints import Checkpoint, State
+from mtlrec_utils.learning.checks import check_examples
+from mtlrec_utils.learning.history import (
+    TOTAL,
+    History,
+    TrainingDiverged,
+    best_epoch,
+    epoch_rows,
+)
+from mtlrec_utils.learning.losses import task_weights
+from mtlrec_utils.learning.progress import Progress
+from mtlrec_utils.learning.settings import DECAY, Settings
+from mtlrec_utils.learning.steps import TrainingProgram
+
+_SCORE_BATCH = 8192  # rows per batch where nothing is learned
+_CALL_SECONDS = 0.5  # one call into the compiled loop takes about so long
+
+
+def run(
+    program: TrainingProgram,
+    train: Examples,
+    validation: Examples | None,
+    settings: Settings,
+    *,
+    rate: float | None,
+    shown: bool = False,
+    label: str = "training",
+    checkpoint: str | Path | None = None,
+) -> History:
+    """Train by an already compiled program; ``fit`` explains the rest."""
+    losses = program.losses
+    weights = task_weights(settings.loss_weights, losses.tasks)
+    check_examples(losses, train, "train")
+    if validation is not None:
+        check_examples(losses, validation, "validation")
+        if settings.patience is not None:
+            _check_judge(validation, weights)
+    store = None
+    if checkpoint is not None:
+        store = Checkpoint(
+            checkpoint, _identity(program, train, validation, settings, rate)
+        )
+    job = _Run(program, train, validation, settings, rate, weights)
+    job.resume(store)
+    if job.state.epoch > settings.epochs:
+        raise ValueError(
+            f"The checkpoint in {checkpoint} is of epoch {job.state.epoch}, "
+            f"past epochs={settings.epochs}. Ask for more, or use another "
+            "folder."
+        )
+    steps = job.steps_per_epoch * max(settings.epochs - job.state.epoch, 0)
+    with Progress(shown, steps, label) as line:
+        while not job.finished():
+            job.epoch(line)
+            if store is not None:
+                store.save(job.state)
+    return job.result()
+
+
+class _Run:
+    """One training run: its data on the device and its state."""
+
+    def __init__(
+        self,
+        program: TrainingProgram,
+        train: Examples,
+        validation: Examples | None,
+        settings: Settings,
+        rate: float | None,
+        weights: Mapping[str, float],
+    ) -> None:
+        self.program, self.settings = program, settings
+        self.rate, self.weights = rate, weights
+        self.n_rows = len(train)
+        self.steps_per_epoch = -(-self.n_rows // settings.batch_size)
+        self.train = program.load(train)
+        self.validation = None
+        if validation is not None:
+            self.validation = program.load(validation)
+        program.trace(validation is not None)
+        self.state = State(0, [], 0, 0.0, [], [], None)
+
+    def resume(self, store: Checkpoint | None) -> None:
+        """Go on from a stored state, if there is one."""
+        state = None if store is None else store.load()
+        if state is not None:
+            self.state = state
+            checkpoints.assign(self._weights(), state.weights)
+            checkpoints.assign(
+                self.program.optimizer.variables, state.optimizer
+            )
+        self.keep_all = store is not None
+
+    def finished(self) -> bool:
+        """Tell whether all epochs are done, or patience is at its end."""
+        state, patience = self.state, self.settings.patience
+        if state.epoch >= self.settings.epochs:
+            return True
+        if patience is None or not state.epoch:
+            return False
+        return state.epoch - best_epoch(state.rows) >= patience
+
+    def epoch(self, line: Progress) -> None:
+        """Train for one epoch and judge it."""
+        state = self.state
+        epoch = state.epoch + 1
+        began = time.perf_counter()
+        means = self._train(epoch, line)
+        trained = time.perf_counter()
+        self._check_weights(epoch)
+        rows = epoch_rows(epoch, "train", means, self.weights, trained - began)
+        if self.validation is not None:
+            means = self._means(
+                self.program.score(self.validation, _SCORE_BATCH)
+            )
+            seconds = time.perf_counter() - trained
+            rows += epoch_rows(
+                epoch, "validation", means, self.weights, seconds
+            )
+        state.rows = state.rows + rows
+        state.epoch, state.steps = epoch, epoch * self.steps_per_epoch
+        state.seconds += time.perf_counter() - began
+        if self.settings.patience and best_epoch(state.rows) == epoch:
+            state.best = checkpoints.to_numpy(self._weights())
+        if self.keep_all:
+            state.weights = checkpoints.to_numpy(self._weights())
+            state.optimizer = checkpoints.to_numpy(
+                self.program.optimizer.variables
+            )
+        line.report(
+            epoch=f"{epoch}/{self.settings.epochs}",
+            **{
+                row["part"]: f"{row['loss']:.4f}"
+                for row in rows
+                if row["task"] == TOTAL
+            },
+        )
+
+    def result(self) -> History:
+        """Leave the right weights in the model and tell the story."""
+        state = self.state
+        best = best_epoch(state.rows)
+        weights_of = state.epoch
+        if self.settings.patience is not None and state.best is not None:
+            checkpoints.assign(self._weights(), state.best)
+            weights_of = best
+        table = pd.DataFrame(
+            state.rows, columns=["epoch", "part", "task", "loss", "seconds"]
+        )
+        return History(table, state.steps, state.seconds, best, weights_of)
+
+    def _train(self, epoch: int, line: Progress) -> dict[str, float]:
+        """Run the steps of one epoch; return each task's mean loss."""
+        settings = self.settings
+        random = np.random.default_rng([settings.seed, epoch])
+        order = random.permutation(self.n_rows)
+        rows = tf.constant(order, tf.int32)
+        self.program.seed_dropout(settings.seed, epoch)
+        sums = np.zeros((len(self.weights), 2))
+        start, length = 0, 8
+        while start < self.steps_per_epoch:
+            stop = min(start + length, self.steps_per_epoch)
+            before = time.perf_counter()
+            log = self.program.run(
+                self.train,
+                rows,
+                settings.batch_size,
+                range(start, stop),
+                self._rates(epoch, start, stop),
+                self.weights,
+            ).astype(np.float64)
+            self._check_losses(log, epoch, start)
+            sums[:, 0] += (log[..., 0] * log[..., 1]).sum(axis=0)
+            sums[:, 1] += log[..., 1].sum(axis=0)
+            line.advance(stop - start)
+            if time.perf_counter() - before < _CALL_SECONDS / 2:
+                length *= 2
+            start = stop
+        return self._means(sums)
+
+    def _rates(self, epoch: int, start: int, stop: int) -> np.ndarray:
+        """Return the learning rate of some steps of an epoch."""
+        if self.rate is None:
+            return np.zeros(stop - start, np.float32)
+        rates = np.full(stop - start, self.rate)
+        if self.settings.decay is not None:
+            done = np.arange(start, stop) + (epoch - 1) * self.steps_per_epoch
+            total = self.settings.epochs * self.steps_per_epoch
+            rates *= DECAY[self.settings.decay](done / total)
+        return rates
+
+    def _means(self, sums: np.ndarray) -> dict[str, float]:
+        """Turn [T, 2] sums and counts into mean losses; NaN for none."""
+        return {
+            task: float(loss / count) if count else math.nan
+            for task, (loss, count) in zip(
+                self.program.losses.tasks, sums, strict=True
+            )
+        }
+
+    def _weights(self) -> list[Any]:
+        return self.program.model.weights
+
+    def _check_losses(self, log: np.ndarray, epoch: int, start: int) -> None:
+        bad = np.argwhere(~np.isfinite(log[..., 0]))
+        if not len(bad):
+            return
+        task = self.program.losses.tasks[bad[0, 1]]
+        step = (epoch - 1) * self.steps_per_epoch + start + bad[0, 0] + 1
+        raise TrainingDiverged(
+            f"The loss of task {task!r} became {log[*bad[0], 0]} in epoch "
+            f"{epoch}, step {step} (of {self.steps_per_epoch} per epoch). "
+            + _REMEDIES,
+            epoch,
+            int(step),
+            task,
+        )
+
+    def _check_weights(self, epoch: int) -> None:
+        for variable in self.program.model.trainable_variables:
+            if not bool(tf.reduce_all(tf.math.is_finite(variable.value))):
+                raise TrainingDiverged(
+                    f"Weight {variable.path!r} holds NaN or infinity after "
+                    f"epoch {epoch}. " + _REMEDIES,
+                    epoch,
+                    None,
+                    None,
+                )
+
+
+_REMEDIES = (
+    "Try a lower learning_rate, optimizer=RowSparseAdam(..., clipnorm=1.0), "
+    "or a regression label on a smaller scale. The model's weights are "
+    "spoilt: build it anew."
+)
+
+
+def _check_judge(validation: Examples, weights: Mapping[str, float]) -> None:
+    for task, weight in weights.items():
+        if weight and not validation.masks[task].any():
+            raise ValueError(
+                f"validation has no known label of task {task!r}, so it "
+                "cannot judge when to stop. Add rows, or give the task a "
+                "loss weight of 0."
+            )
+
+
+def _identity(
+    program: TrainingProgram,
+    train: Examples,
+    validation: Examples | None,
+    settings: Settings,
+    rate: float | None,
+) -> dict[str, Any]:
+    """Describe a run; equal descriptions end with equal weights."""
+    identity = asdict(settings)
+    if settings.decay is None:
+        del identity["epochs"]  # a longer run goes on from a shorter one
+    config = program.optimizer.get_config()
+    config.pop("name", None)
+    if rate is not None:
+        config.pop("learning_rate", None)  # as last written by the loop
+    return {
+        **identity,
+        "loss_weights": task_weights(
+            settings.loss_weights, program.losses.tasks
+        ),
+        "learning_rate": rate,
+        "model": [
+            [v.name, list(v.shape), str(v.dtype)]
+            for v in program.model.weights
+        ],
+        "tasks": list(program.losses.tasks),
+        "optimizer": type(program.optimizer).__name__,
+        "optimizer_config": _text(config),
+        "train": checkpoints.fingerprint(train),
+        "validation": checkpoints.fingerprint(validation),
+    }
+
+
+def _text(value: Any) -> str:
+    """Write any configuration as text that compares."""
+    return str(keras.saving.serialize_keras_object(value))

@@ -1,0 +1,110 @@
+"""What a training run is asked to do, and the optimizer it uses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from mtlrec_utils.data.examples import Examples
+from mtlrec_utils.learning.optimizers import RowSparseAdam
+
+DECAY: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "linear": lambda done: 1 - done,
+    "cosine": lambda done: (1 + np.cos(np.pi * done)) / 2,
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What determines a run, besides model, optimizer and data."""
+
+    epochs: int = 1
+    batch_size: int = 512
+    decay: str | None = None
+    loss_weights: Mapping[str, float] | None = None
+    patience: int | None = None
+    seed: int = 0
+
+    def check(self, rate: Any, validation: Examples | None) -> None:
+        """Refuse settings that make no sense."""
+        for name in ("epochs", "batch_size", "patience"):
+            value = getattr(self, name)
+            if value is None and name == "patience":
+                continue
+            whole = isinstance(value, int | np.integer)
+            if not whole or isinstance(value, bool) or value < 1:
+                raise ValueError(
+                    f"{name}={value!r} must be a whole number of at least 1."
+                )
+        if not isinstance(self.seed, int | np.integer) or self.seed < 0:
+            raise ValueError(
+                f"seed={self.seed!r} must be a whole number of at least 0."
+            )
+        if self.patience is not None and validation is None:
+            raise ValueError(
+                "patience needs validation rows: pass validation=..., never "
+                "the test rows."
+            )
+        if self.decay is not None and self.decay not in DECAY:
+            raise ValueError(
+                f"decay={self.decay!r}: choose 'linear', 'cosine' or None."
+            )
+        if self.decay is not None and not isinstance(rate, float):
+            raise ValueError(
+                "decay needs a float learning_rate and the default "
+                "optimizer; a schedule or an own optimizer has its own."
+            )
+
+
+def chosen_optimizer(
+    model: Any, optimizer: Any, learning_rate: Any
+) -> tuple[Any, bool]:
+    """Return the optimizer, and whether the loop sets its learning rate.
+
+    Raises:
+        ValueError: not an optimizer, one built for another model, a rate
+            that is not positive, or a rate beside an own optimizer.
+    """
+    if optimizer is not None:
+        _check_optimizer(model, optimizer, learning_rate)
+        return optimizer, False
+    schedules = keras.optimizers.schedules.LearningRateSchedule
+    scheduled = isinstance(learning_rate, schedules)
+    if not scheduled and not (
+        isinstance(learning_rate, float) and 0 < learning_rate < math.inf
+    ):
+        raise ValueError(
+            f"learning_rate={learning_rate!r} must be a float above 0, such "
+            "as 1e-3, or a Keras schedule."
+        )
+    sparse = any(hasattr(layer, "field_sizes") for layer in model.layers)
+    kind = RowSparseAdam if sparse else keras.optimizers.Adam
+    chosen = kind(learning_rate=learning_rate)
+    if any(layer.compute_dtype == "float16" for layer in model.layers):
+        chosen = keras.optimizers.LossScaleOptimizer(chosen)
+    return chosen, not scheduled
+
+
+def _check_optimizer(model: Any, optimizer: Any, rate: Any) -> None:
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise ValueError(
+            f"optimizer={optimizer!r} is not a Keras optimizer; pass an "
+            "instance, such as RowSparseAdam(1e-3)."
+        )
+    if rate != 1e-3:
+        raise ValueError(
+            "learning_rate is for the default optimizer; give the rate to "
+            "your own one, as in RowSparseAdam(1e-2)."
+        )
+    if optimizer.built:
+        known = {id(v) for v in optimizer._trainable_variables}
+        if known != {id(v) for v in model.trainable_variables}:
+            raise ValueError(
+                f"The optimizer was built for other weights than those of "
+                f"model {model.name!r}. Make a new optimizer per model."
+            )
