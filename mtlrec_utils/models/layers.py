@@ -320,7 +320,11 @@ class SoftmaxGate(keras.layers.Layer):
         logits = ops.cast(logits, "float32") / self.temperature
         if training and self.dropout:
             logits = self._drop_experts(logits)
-        return ops.softmax(logits, axis=-1)
+        # Written out, because ops.softmax of one expert is 1 - 6e-8 on
+        # some CPUs, and then its gradient is not 0.
+        highest = ops.max(logits, axis=-1, keepdims=True)
+        powers = ops.exp(logits - ops.stop_gradient(highest))
+        return powers / ops.sum(powers, axis=-1, keepdims=True)
 
     def _drop_experts(self, logits: Any) -> Any:
         # softmax over the kept logits is the renormalised softmax.
