@@ -43,6 +43,7 @@ class Publisher:
         self.status = None
         self.die_after = []  # bytes sent before hanging up, per request
         self.seen = []  # Range header of each request
+        self.answers = []  # status of each answer
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -57,13 +58,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(site.status)
             return
         start, status = 0, 200
-        validators = (site.etag, site.modified)
+        strong = site.etag if (site.etag or "W/")[:2] != "W/" else None
+        validators = (strong, site.modified)
         if (
             site.ranges
             and wanted
             and self.headers.get("If-Range") in validators
         ):
             start, status = int(wanted[6:-1]), 206
+        site.answers.append(status)
         self.send_response(status)
         self.send_header("Content-Type", site.content_type)
         if site.length:
@@ -184,6 +187,7 @@ def test_last_modified_serves_where_the_tag_is_weak(site, tmp_path):
     site.die_after = [20_000]
     assert get(tmp_path).read_bytes() == site.body
     assert site.seen == [None, "bytes=20000-"]
+    assert site.answers == [200, 206]
 
 
 def test_server_without_ranges_starts_over(site, tmp_path):

@@ -162,7 +162,6 @@ def load_census_income(
             na_values=["?"],
             # `NA` is an answer of hispanic_origin, not a missing value.
             keep_default_na=False,
-            low_memory=False,  # or a chunk of missing values has a dtype
         )
     _tidy_strings(frame, what)
     _add_labels(frame, what)
