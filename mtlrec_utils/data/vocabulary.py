@@ -125,8 +125,8 @@ class Vocabulary:
         if len(self.values) == 0:
             return np.full(len(values), UNKNOWN, np.int32)
         if self.kind == STRING:
-            rows = map(self._words.get, values.tolist(), repeat(UNKNOWN))
-            return np.fromiter(rows, np.int32, count=len(values))
+            found = map(self._words.get, values.tolist(), repeat(UNKNOWN))
+            return np.fromiter(found, np.int32, count=len(values))
         if self._dense is not None:
             low, high = self.values[0], self.values[-1]
             inside = (values >= low) & (values <= high)
