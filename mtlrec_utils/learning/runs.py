@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ def run(
         store = Checkpoint(
             checkpoint, _identity(program, train, validation, settings, rate)
         )
+    train = _informative(train, losses.tasks)
     job = _Run(program, train, validation, settings, rate, weights)
     job.resume(store)
     if job.state.epoch > settings.epochs:
@@ -78,6 +79,15 @@ def run(
             if store is not None:
                 store.save(job.state)
     return job.result()
+
+
+def _informative(train: Examples, tasks: Sequence[str]) -> Examples:
+    """Leave out rows without a known label: they would only cost steps.
+
+    Rows in which no task has one stay as they are: the loss is then 0.
+    """
+    known = np.any([train.masks[task] > 0 for task in tasks], axis=0)
+    return train if known.all() or not known.any() else train.subset(known)
 
 
 class _Run:

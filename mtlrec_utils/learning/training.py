@@ -42,7 +42,8 @@ def fit(
     Args:
         model: functional, with one named output per task.
         train: rows to learn from, with labels of every task of the model
-            (of others too, which are left alone).
+            (of others too, which are left alone). Rows without a known
+            label of any of the model's tasks are left out.
         validation: rows to judge each epoch by; required by `patience`.
         epochs: passes over the training rows, at most.
         batch_size: rows per update; an epoch's last batch may be smaller.
