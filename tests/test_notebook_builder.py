@@ -307,6 +307,7 @@ def test_change_of_prose_keeps_outputs(course, no_execution):
         ("mtlrec_utils/new_data.toml", "package"),
         ("datasets/results/new.csv", "package"),
         ("requirements.lock", "package"),
+        ("tools/notebook_execution.py", "package"),
         ("source/lessons/09_small.md", "code cells changed"),
     ],
 )
@@ -331,6 +332,7 @@ def test_what_can_change_outputs_executes(course, file, reason):
         "datasets/card.md",
         "mtlrec_utils/__pycache__/x.pyc",
         "README.md",
+        "tools/lint_rules.py",
     ],
 )
 def test_what_cannot_change_outputs_does_not(course, file):

@@ -118,7 +118,7 @@ def clear_answers(
     """Make the learner's notebook from the cells of a solution.
 
     Args:
-        notebook: the cells with answers, marked for grading.
+        notebook: the cells with answers, marked for grading, not executed.
         solution: the executed solution, whose outputs stand in for the cells
             tagged ``expected``; without it the place stays empty.
 
@@ -151,8 +151,6 @@ def clear_answers(
             cell = nbformat.v4.new_markdown_cell(
                 text, id=cell.id, metadata={"tags": tags}
             )
-        elif cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
         cells.append(cell)
     cleared.cells = cells
     return cleared

@@ -153,12 +153,11 @@ class Course:
         for path in (self.root / "datasets").rglob("*"):
             if path.suffix in DATA_SUFFIXES:
                 yield path
-        lock = self.root / "requirements.lock"
-        if lock.exists():
-            yield lock
-        builder = Path(__file__).parent
-        if builder.is_relative_to(self.root):
-            yield from (builder / name for name in MODULES_BEHIND_OUTPUTS)
+        others = [Path("requirements.lock")]
+        others += [Path("tools", name) for name in MODULES_BEHIND_OUTPUTS]
+        for path in (self.root / other for other in others):
+            if path.exists():
+                yield path
 
 
 def digest(content: bytes) -> str:
