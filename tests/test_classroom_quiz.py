@@ -1,6 +1,7 @@
 """Quizzes: the rules of their files, answers, predictions, stored form."""
 
 import importlib
+import re
 
 import pytest
 
@@ -132,14 +133,23 @@ def test_the_form_shows_the_reason_of_the_chosen_letter():
     assert "Choice a is right." in feedback.value
 
 
+def test_right_and_wrong_look_different():
+    (question,) = module.load_questions("98")
+    right, wrong = (
+        re.search(r"background:(#\w+)", module._verdict(choice))[1]
+        for choice in question.choices[:2]
+    )
+    assert right != wrong
+
+
 @pytest.mark.parametrize(
     ("prediction", "said"),
     [
-        ("b", "Predicted b, and so it is. Because."),
-        (" B ", "Predicted b, and so it is. Because."),
-        ("a", "Predicted a; the run says b. Because."),
-        (..., "The run says b. Because. (No prediction was written down.)"),
-        (None, "The run says b. Because. (No prediction was written down.)"),
+        ("b", 'Predicted "b", and so it is. Because.'),
+        (" B ", 'Predicted "b", and so it is. Because.'),
+        ("a", 'Predicted "a"; the run says "b". Because.'),
+        (..., 'The run says "b". Because. (No prediction was written down.)'),
+        (None, 'The run says "b". Because. (No prediction was written down.)'),
     ],
 )
 def test_resolve(prediction, said, capsys):

@@ -125,19 +125,19 @@ def resolve(lesson: str, prediction: Any, *, truth: str, reason: str) -> None:
 
     Args:
         lesson: the lesson's number, "09".
-        prediction: the letter the learner wrote down; None or ``...`` when
-            nothing was.
-        truth: the letter that the run showed to be right.
+        prediction: the letter or word the learner wrote down; None or ``...``
+            when nothing was.
+        truth: the letter or word that the run showed to be right.
         reason: why, in a sentence; numbers come from variables.
     """
     if prediction is None or prediction is ...:
-        tone, headline = "wait", f"The run says {truth}."
+        tone, headline = "wait", f'The run says "{truth}".'
         reason = f"{reason} (No prediction was written down.)"
     elif str(prediction).strip().lower() == truth.lower():
-        tone, headline = "good", f"Predicted {truth}, and so it is."
+        tone, headline = "good", f'Predicted "{truth}", and so it is.'
     else:
         tone = "try_again"
-        headline = f"Predicted {prediction}; the run says {truth}."
+        headline = f'Predicted "{prediction}"; the run says "{truth}".'
     text = f"Prediction of lesson {lesson}. {headline}"
     emit(f"{text} {reason}", html=box(tone, text, to_html(reason)))
 
