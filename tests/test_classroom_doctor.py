@@ -102,9 +102,10 @@ def test_no_folder_and_no_name_leaves(text, shown):
     assert doctor.anonymous(text) == shown
 
 
-def test_the_home_folder_is_hidden():
-    home = Path.home() / "course" / "file.txt"
-    assert doctor.anonymous(f"open {home}") == "open …/file.txt"
+def test_the_home_folder_is_hidden_also_with_a_space(monkeypatch):
+    home = Path("/srv/Ada Lovelace")
+    monkeypatch.setattr(Path, "home", lambda: home)
+    assert doctor.anonymous(f"open {home}/course/a.txt") == "open …/a.txt"
 
 
 def test_settings(monkeypatch, tmp_path):
