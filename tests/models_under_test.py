@@ -29,8 +29,10 @@ BUILDERS: dict[str, Callable[..., keras.Model]] = {
 }
 
 
-def small_schema(tasks: Any = TASKS, ids: bool = True) -> Schema:
-    """Five features of every kind, or two numbers; then the tasks."""
+def small_schema(
+    tasks: Any = TASKS, ids: bool = True, numbers: bool = True
+) -> Schema:
+    """Four id features of every kind, two numbers, and the tasks."""
     n = 12
     frame = pd.DataFrame(
         {
@@ -45,14 +47,15 @@ def small_schema(tasks: Any = TASKS, ids: bool = True) -> Schema:
     for task in tasks:
         labels = np.arange(n) % (task.classes or 2)
         frame[task.name] = labels.astype("float32")
-    numbers = [Number("price"), Number("age")]
     id_features = [
         Categorical("user"),
         Sequence("seen", length=3, vocabulary_of="item"),
         Categorical("item"),
         Text("words", buckets=11, length=4),
     ]
-    features = [*id_features, *numbers] if ids else numbers
+    features = (id_features if ids else []) + (
+        [Number("price"), Number("age")] if numbers else []
+    )
     return Schema(features=features, tasks=list(tasks)).fit(frame)
 
 

@@ -104,6 +104,13 @@ class MLP(keras.layers.Layer):
                 hidden = self.dropouts[i](hidden, training=training)
         return hidden
 
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        """Return (B, units[-1])."""
+        width = self.units[-1] if self.units else input_shape[-1]
+        return (*input_shape[:-1], width)
+
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {
@@ -200,8 +207,9 @@ class Experts(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Return every expert's output, [B, E, units[-1]]."""
-        kernels = [ops.unstack(kernel) for kernel in self.kernels]
-        biases = [ops.unstack(bias) for bias in self.biases]
+        # JAX cannot unstack a variable, only its value.
+        kernels = [ops.unstack(ops.convert_to_tensor(w)) for w in self.kernels]
+        biases = [ops.unstack(ops.convert_to_tensor(w)) for w in self.biases]
         outputs = []
         for expert in range(self.n_experts):
             hidden = inputs
@@ -369,3 +377,8 @@ class WeightedSum(keras.layers.Layer):
         """Return the sum over experts of weight times output."""
         gate, experts = inputs
         return ops.sum(ops.expand_dims(gate, -1) * experts, axis=1)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
+        """Return (B, out)."""
+        _, experts = input_shape
+        return (experts[0], experts[2])
