@@ -192,12 +192,12 @@ class World:
         return self._segments.copy()
 
     def tastes(self, domain: str, response: str) -> npt.NDArray[np.float64]:
-        """Return the users' unit taste vectors at time 0, `[n_users, 8]`."""
+        """Return the users' unit taste vectors at time 0, `[n_users, 6]`."""
         number = response_number(response)
         return self._responder.tastes[shop_number(domain), number].copy()
 
     def topics(self) -> npt.NDArray[np.float64]:
-        """Return the items' latent topics, `[2 * n_items, 8]`."""
+        """Return the items' latent topics, `[2 * n_items, 6]`."""
         return self._items.topics.copy()
 
     def examination(self, position: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -370,6 +370,7 @@ class World:
             generosity=readiness,
             items=self._items,
             turn=drift_turn(self.seed),
+            task_correlation=self.task_correlation,
             taste_strength=self.taste_strength,
             prior_shift=self.prior_shift,
             position_bias=self.position_bias,

@@ -21,10 +21,7 @@ from mtlrec_utils.data.world_tastes import (
 )
 
 SHOPS = ("films", "books")
-GENRES = (
-    "adventure", "comedy", "crime", "drama",
-    "fantasy", "history", "nature", "romance",
-)  # fmt: skip
+GENRES = ("adventure", "comedy", "crime", "fantasy", "history", "romance")
 AGE_GROUPS = ("under 20", "20-29", "30-44", "45-59", "60 and over")
 REGIONS = ("north", "east", "south", "west", "coast", "hills")
 DEVICES = ("phone", "tablet", "television")
@@ -32,16 +29,18 @@ DEVICES = ("phone", "tablet", "television")
 PROFILE_TRUTH = {"age_group": 0.7, "region": 0.6, "device": 0.5}
 WORDS_PER_TOPIC = 40
 WORDS_PER_ITEM = 12
+# Part of the squared length of an item's topics that is its genre's.
+GENRE_SHARE = 0.6
 # A shift of topics in books when `domain_shift` is 1: more of the first two
 # genres, fewer of the next two.
-TOPIC_SHIFT = np.array([0.5, 0.5, -0.5, -0.5, 0, 0, 0, 0])
+TOPIC_SHIFT = np.array([0.5, 0.5, -0.5, -0.5, 0, 0])
 
 
 @dataclass(frozen=True)
 class Items:
     """Hidden and visible properties of all items; books follow films."""
 
-    topics: Floats  # [2 * n_items, 8], standard normal (books are shifted)
+    topics: Floats  # [2 * n_items, 6], standard normal (books are shifted)
     appeal: Floats  # [5 responses, 2 * n_items], standard normal
     log_minutes: Floats  # [2 * n_items], standardised by the films' law
     log_price: Floats  # [2 * n_items], standardised by the films' law
@@ -50,25 +49,11 @@ class Items:
 
 
 def vocabulary() -> npt.NDArray:
-    """Return the made-up words, `[8 topics, 40]`; the same in every world."""
-    starts = [
-        "ba",
-        "de",
-        "fi",
-        "go",
-        "ku",
-        "la",
-        "me",
-        "ni",
-        "po",
-        "ru",
-        "sa",
-        "te",
-        "vi",
-        "zo",
-    ]
-    ends = ["lan", "mer", "nok", "pim", "rad", "sil", "tov", "wen"]
-    middles = ["ca", "lo", "mi"]
+    """Return the made-up words, `[6 topics, 40]`; the same in every world."""
+    starts = ("ba", "de", "fi", "go", "ku", "la", "me")
+    starts += ("ni", "po", "ru", "sa", "te", "vi", "zo")
+    middles = ("ca", "lo", "mi")
+    ends = ("lan", "mer", "nok", "pim", "rad", "sil", "tov", "wen")
     words = [s + m + e for m in middles for s in starts for e in ends]
     # A fixed shuffle, so that spelling says nothing about the topic.
     order = stream(0, "vocabulary").permutation(len(words))
@@ -141,7 +126,11 @@ def draw_items(
     """Draw both catalogues."""
     total = 2 * n_items
     shift = domain_shift * (np.arange(total) >= n_items)
-    topics = stream(seed, "topics").normal(size=(total, TASTE_DIMENSION))
+    random = stream(seed, "topics")
+    kind = random.integers(TASTE_DIMENSION, size=total)
+    topics = random.normal(size=(total, TASTE_DIMENSION))
+    topics *= np.sqrt(1.0 - GENRE_SHARE)
+    topics[range(total), kind] += np.sqrt(GENRE_SHARE * TASTE_DIMENSION)
     topics += shift[:, None] * TOPIC_SHIFT
     appeal = mix_with_click(
         stream(seed, "appeal").normal(size=(len(RESPONSES), total)),

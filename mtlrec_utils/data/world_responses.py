@@ -4,7 +4,8 @@ For user u, item i of shop d, shown at position k (0 is the top) and time t,
 with a_r the user's taste for response r in shop d (`world_tastes`), q_i the
 item's topics, g_r the user's generosity, e_r the item's appeal:
 
-    z_r   = w_r <a_r(t), q_i> + 0.5 g_r + 0.5 e_r
+    z_r   = w_r <a_r(t), q_i> + 0.8 g_r + 0.8 e_r - c_r
+    c_r   = 1.2 rho (w_r^2 + 2 0.8^2)^(1/2), and 0 for r = click
     m     = 1.5 session_memory <q_j / |q_j|, q_i>   (j: the item clicked last
             in this session; 0 before the first click)
     shift = prior_shift in books, 0 in films
@@ -19,7 +20,10 @@ item's topics, g_r the user's generosity, e_r the item's appeal:
     watch     = mean exp(0.25 n - 0.25^2 / 2),  n standard normal
     mean      = minutes sigmoid(0.3 + strength z_watch)
 
-with strength = `taste_strength`, b the base of each response (`BASES`), log
+with rho = `task_correlation`. Clicked rows are liked rows: their z_click is
+about 1.2 standard deviations up, and so rho times that is z_r. Taking c_r off
+keeps the rates among clicked rows much the same for every rho. Further,
+strength = `taste_strength`, b the base of each response (`BASES`), log
 length and price standardised, and h a standard normal cause of the single
 impression that no column shows. The first factor of P(click) is the
 examination probability: the position-based model of Craswell et al. (WSDM
@@ -46,19 +50,20 @@ Ints = npt.NDArray[np.integer]
 BINARY = ("click", "like", "finish", "purchase")
 BASES = {
     "click": -0.9,
-    "like": -1.4,
-    "finish": -1.3,
-    "purchase": -4.9,
+    "like": -0.8,
+    "finish": -0.8,
+    "purchase": -4.7,
     "watch_minutes": 0.3,
 }
 TASTE_WEIGHT = {
-    "click": 1.7,
-    "like": 1.7,
-    "finish": 1.5,
-    "purchase": 1.3,
+    "click": 1.6,
+    "like": 1.6,
+    "finish": 1.4,
+    "purchase": 1.2,
     "watch_minutes": 1.0,
 }
-BIAS_WEIGHT = 0.5
+BIAS_WEIGHT = 0.8
+CLICKED_ABOVE = 1.2
 NUMBER_WEIGHT = 0.4
 MEMORY_WEIGHT = 1.5
 WATCH_NOISE = 0.25
@@ -101,10 +106,11 @@ class Impressions:
 class Responder:
     """Computes logits and draws answers for impressions."""
 
-    tastes: Floats  # [2 shops, 5 responses, n_users, 8]
+    tastes: Floats  # [2 shops, 5 responses, n_users, 6]
     generosity: Floats  # [2 shops, 5 responses, n_users]
     items: Items
-    turn: Floats  # [8, 8], see world_tastes.drift_turn
+    turn: Floats  # [6, 6], see world_tastes.drift_turn
+    task_correlation: float
     taste_strength: float
     prior_shift: float
     position_bias: float
@@ -112,12 +118,12 @@ class Responder:
     session_memory: float
     drift: float
 
-    def examination(self, position: Ints) -> Floats:
+    def examination(self, position: npt.NDArray) -> Floats:
         """Return the probability that a position is looked at."""
-        return (1.0 + position) ** -float(self.position_bias)
+        return np.power(1.0 + position, -float(self.position_bias))
 
     def cause(self, response: str, at: Impressions) -> Floats:
-        """Return z: what taste, generosity and appeal add up to."""
+        """Return z_r: what taste, generosity and appeal add up to."""
         r = RESPONSES.index(response)
         n_users = self.tastes.shape[2]
         person = at.shop.astype(np.int64) * n_users + at.user
@@ -131,6 +137,9 @@ class Responder:
         match *= TASTE_WEIGHT[response]
         match += BIAS_WEIGHT * self.generosity[:, r].reshape(-1)[person]
         match += BIAS_WEIGHT * self.items.appeal[r][at.item]
+        if response != "click":
+            spread = np.hypot(TASTE_WEIGHT[response], 2**0.5 * BIAS_WEIGHT)
+            match -= CLICKED_ABOVE * self.task_correlation * spread
         return match
 
     def logit(self, response: str, at: Impressions) -> Floats:
@@ -172,6 +181,7 @@ class Responder:
         attraction, bought, both = average_over_cause(
             click, purchase, self.confounding
         )
+        given_click = both / attraction if self.confounding else bought
         like = expit(self.logit("like", at))
         finish = expit(self.logit("finish", at))
         return {
@@ -182,7 +192,7 @@ class Responder:
             "watch_minutes": self.watch_mean(at),
             "like_given_click": like,
             "finish_given_click": finish,
-            "purchase_given_click": both / attraction,
+            "purchase_given_click": given_click,
         }
 
     def after_click(

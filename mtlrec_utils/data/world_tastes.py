@@ -1,6 +1,6 @@
 """Latent tastes: for every user one vector per response and shop.
 
-For user *u* five orthonormal directions f_0 ... f_4 in R^8 are drawn (one per
+For user *u* five orthonormal directions f_0 ... f_4 in R^6 are drawn (one per
 response), each of them partly the direction of the user's segment and partly
 the user's own. With rho = `task_correlation`, the tastes in films are
 
@@ -32,7 +32,7 @@ from mtlrec_utils.data.world_dials import stream
 
 Floats = npt.NDArray[np.float64]
 
-TASTE_DIMENSION = 8
+TASTE_DIMENSION = 6
 RESPONSES = ("click", "like", "finish", "purchase", "watch_minutes")
 
 
@@ -49,7 +49,7 @@ def taste_vectors(
     task_correlation: float,
     domain_similarity: float,
 ) -> Floats:
-    """Return unit taste vectors, `[2 shops, 5 responses, n_users, 8]`."""
+    """Return unit taste vectors, `[2 shops, 5 responses, n_users, 6]`."""
     films = _orthonormal(
         _directions(seed, "films", segments, n_segments, segment_strength)
     )
@@ -99,7 +99,7 @@ def mix_with_click(draws: Floats, task_correlation: float) -> Floats:
 
 
 def drift_turn(seed: int) -> Floats:
-    """Return the quarter turn along which all tastes drift, `[8, 8]`.
+    """Return the quarter turn along which all tastes drift, `[6, 6]`.
 
     Skew-symmetric and orthogonal: after an angle phi a taste a has become
     cos(phi) a + sin(phi) J a, at cosine cos(phi) from where it began.
@@ -118,14 +118,14 @@ def _directions(
     n_segments: int,
     segment_strength: float,
 ) -> Floats:
-    """Draw `[n_users, 8, 5]` directions: part segment, part personal."""
+    """Draw `[n_users, 6, 5]` directions: part segment, part personal."""
     size = (TASTE_DIMENSION, len(RESPONSES))
     centres = _orthonormal(
         stream(seed, f"segment tastes in {shop}").normal(
             size=(n_segments, *size)
         )
     )
-    # The first eight segments want different things: their click tastes are
+    # The first six segments want different things: their click tastes are
     # orthogonal. A random pair of directions could be nearly parallel.
     different = _orthonormal(
         stream(seed, f"segment clicks in {shop}").normal(
@@ -150,7 +150,7 @@ def _orthonormal(matrices: Floats) -> Floats:
 
 
 def _quarter_turns(films: Floats, own: Floats) -> Floats:
-    """Return per user a skew-symmetric orthogonal matrix, `[n, 8, 8]`.
+    """Return per user a skew-symmetric orthogonal matrix, `[n, 6, 6]`.
 
     The nearest orthogonal matrix of a skew-symmetric one is skew-symmetric;
     own films' - films own' sends films to the part of own beside films.
