@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -445,6 +445,8 @@ def test_sentence():
 
 @quick
 @given(st.floats(-0.01, 0.01), st.floats(1e-6, 0.01))
+@example(0.0041, 0.002)  # the lower end is +0.0002
+@example(-1e-5, 1e-6)
 def test_shown_digits_bear_out_the_verdict(difference, error):
     ours = made(difference, error)
     text = ours.sentence("a", "b")
