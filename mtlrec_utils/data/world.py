@@ -24,12 +24,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from mtlrec_utils.data.world_best import best_table
-from mtlrec_utils.data.world_catalogue import (
-    Items,
-    draw_items,
-    memberships,
-    users_frame,
-)
 from mtlrec_utils.data.world_dials import (
     DIALS,
     SIZES,
@@ -38,22 +32,16 @@ from mtlrec_utils.data.world_dials import (
 )
 from mtlrec_utils.data.world_exposure import expose
 from mtlrec_utils.data.world_log import answer_live, write_log
+from mtlrec_utils.data.world_parts import Parts, assemble
 from mtlrec_utils.data.world_responses import (
     HORIZON_DAYS,
     Impressions,
-    Responder,
 )
 from mtlrec_utils.data.world_rows import (
     impressions_of,
     join_features,
     response_number,
     shop_number,
-)
-from mtlrec_utils.data.world_tastes import (
-    draw_segments,
-    drift_turn,
-    generosity,
-    taste_vectors,
 )
 
 
@@ -171,38 +159,38 @@ class World:
             draw=int(draw),
             n_rows=int(n_rows),
             shops=(0, 1) if domain is None else (shop_number(domain),),
-            presence=self._presence,
-            share=self._items.share,
-            attraction=lambda at: self._responder.logit("click", at),
+            presence=self._parts.presence,
+            share=self._parts.items.share,
+            attraction=lambda at: self._parts.responder.logit("click", at),
             exposure_bias=self.exposure_bias,
             everything_random=exposure == "random",
         )
-        return write_log(self.seed, int(draw), shown, self._responder)
+        return write_log(self.seed, int(draw), shown, self._parts.responder)
 
     def users(self) -> pd.DataFrame:
         """Return one row per user: user, presence in the shops, profile."""
-        return self._users.copy()
+        return self._parts.users.copy()
 
     def items(self) -> pd.DataFrame:
         """Return one row per item of both shops; books follow films."""
-        return self._items.frame.copy()
+        return self._parts.items.frame.copy()
 
     def segments(self) -> npt.NDArray[np.int64]:
         """Return the true segment of every user, `[n_users]`."""
-        return self._segments.copy()
+        return self._parts.segments.copy()
 
     def tastes(self, domain: str, response: str) -> npt.NDArray[np.float64]:
         """Return the users' unit taste vectors at time 0, `[n_users, 6]`."""
         number = response_number(response)
-        return self._responder.tastes[shop_number(domain), number].copy()
+        return self._parts.responder.tastes[shop_number(domain), number].copy()
 
     def topics(self) -> npt.NDArray[np.float64]:
         """Return the items' latent topics, `[2 * n_items, 6]`."""
-        return self._items.topics.copy()
+        return self._parts.items.topics.copy()
 
     def examination(self, position: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the chance that a position (0 is the top) is looked at."""
-        return self._responder.examination(np.asarray(position))
+        return self._parts.responder.examination(np.asarray(position))
 
     def with_features(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return rows joined with the columns of their users and items.
@@ -212,7 +200,7 @@ class World:
         Raises:
             ValueError: A user or item is unknown, or a column is there twice.
         """
-        return join_features(rows, self._users, self._items.frame)
+        return join_features(rows, self._parts.users, self._parts.items.frame)
 
     def truth(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the true answer to every row, whether clicked or not.
@@ -235,7 +223,7 @@ class World:
         """
         at = self._impressions(rows)
         return pd.DataFrame(
-            self._responder.probabilities(at), index=rows.index
+            self._parts.responder.probabilities(at), index=rows.index
         )
 
     def best_metrics(
@@ -310,7 +298,7 @@ class World:
         at = self._impressions(
             pd.DataFrame(dict(zip(columns, values, strict=True)))
         )
-        return answer_live(at, self._responder, rng)
+        return answer_live(at, self._parts.responder, rng)
 
     def _impressions(self, rows: pd.DataFrame) -> Impressions:
         needed = {
@@ -321,60 +309,5 @@ class World:
         return impressions_of(rows, self.n_users, self.n_items, needed)
 
     @cached_property
-    def _segments(self) -> npt.NDArray[np.int64]:
-        return draw_segments(self.seed, self.n_users, self.n_segments)
-
-    @cached_property
-    def _presence(self) -> npt.NDArray[np.bool_]:
-        return memberships(
-            self.seed,
-            self._segments,
-            self.n_segments,
-            self.user_overlap,
-            self.domain_shift,
-        )
-
-    @cached_property
-    def _users(self) -> pd.DataFrame:
-        return users_frame(self.seed, self._segments, self._presence)
-
-    @cached_property
-    def _items(self) -> Items:
-        return draw_items(
-            self.seed,
-            self.n_items,
-            self.task_correlation,
-            self.domain_shift,
-            self.popularity_skew,
-            self.text_signal,
-        )
-
-    @cached_property
-    def _responder(self) -> Responder:
-        tastes = taste_vectors(
-            self.seed,
-            self._segments,
-            self.n_segments,
-            self.segment_strength,
-            self.task_correlation,
-            self.domain_similarity,
-        )
-        readiness = generosity(
-            self.seed,
-            self.n_users,
-            self.task_correlation,
-            self.domain_similarity,
-        )
-        return Responder(
-            tastes=tastes,
-            generosity=readiness,
-            items=self._items,
-            turn=drift_turn(self.seed),
-            task_correlation=self.task_correlation,
-            taste_strength=self.taste_strength,
-            prior_shift=self.prior_shift,
-            position_bias=self.position_bias,
-            confounding=self.confounding,
-            session_memory=self.session_memory,
-            drift=self.drift,
-        )
+    def _parts(self) -> Parts:
+        return assemble(self)
