@@ -12,6 +12,10 @@ COLAB := .venv-colab
 RUN := $(VENV)/bin/python
 NOTEBOOKS := notebooks exercises solutions
 JOBS ?= 2
+# Two workers share the files; notebooks run under nbval (see
+# tools/nbval_settings.py for what it is told and why).
+PYTEST := -n $(JOBS) --dist loadfile -p tools.nbval_settings --nbval-lax \
+	--nbval-current-env --nbval-cell-timeout=300
 
 .PHONY: help lab test test-colab notebooks lint bench evidence lock clean
 
@@ -26,12 +30,10 @@ lab: $(VENV)/.ready  ## Open the course in JupyterLab (sets up on first use)
 		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
 test: $(VENV)/.ready lint  ## Lint, then run every test
-	$(RUN) -m pytest -n $(JOBS) --dist loadfile --nbval-lax \
-		--nbval-cell-timeout=300 tests $(NOTEBOOKS)
+	$(RUN) -m pytest $(PYTEST) tests $(NOTEBOOKS)
 
 test-colab: $(COLAB)/.ready  ## Unit tests and lesson 00 on Colab's versions
-	$(COLAB)/bin/python -m pytest -n $(JOBS) --dist loadfile --nbval-lax \
-		--nbval-cell-timeout=300 -m 'not browser' tests \
+	$(COLAB)/bin/python -m pytest $(PYTEST) -m 'not browser' tests \
 		notebooks/00_start_here.ipynb
 
 notebooks: $(VENV)/.ready  ## Rebuild the notebooks whose sources changed

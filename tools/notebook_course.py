@@ -110,6 +110,10 @@ class Course:
             if path not in wanted
         ]
 
+    def address(self) -> str:
+        """Address of the repository on GitHub."""
+        return f"https://github.com/{self.repository()}"
+
     def repository(self) -> str:
         """``owner/name`` on GitHub, from ``[project.urls] Repository``.
 

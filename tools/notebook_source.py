@@ -14,7 +14,9 @@ their tags as options, Markdown cells on the break before them::
 
 The first cell may hold two placeholders: ``{{links}}`` becomes the links to
 Colab, to the download and to the neighbouring notebooks; ``{{runtime}}``
-becomes the measured time, "about 40 s on two CPU cores".
+becomes the measured time, "about 40 s on two CPU cores".  In a cell tagged
+``setup``, ``{{repository}}`` becomes the address Colab fetches the course
+from.
 """
 
 from __future__ import annotations
@@ -64,6 +66,10 @@ def read_source(target: Target) -> tuple[NotebookNode, list[int]]:
             raise BuildError(
                 f"{where}:{line}: raw cells are not shown to learners; "
                 "write Markdown or code"
+            )
+        if "setup" in cell.metadata.get("tags", []):
+            cell.source = cell.source.replace(
+                "{{repository}}", target.course.address()
             )
         cell.id = _cell_id(target.name, cell, taken)
         notebook.cells.append(cell)
