@@ -31,7 +31,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from mtlrec_utils.evidence.metrics import higher_is_better
 from mtlrec_utils.evidence.resampled_metrics import resampled_metric
@@ -254,15 +254,16 @@ def _p_value(difference: float, error: float, freedom: float) -> float:
         return 1.0
     if error == 0:
         return 0.0
-    return float(2 * stats.t.sf(abs(difference) / error, freedom))
+    return float(2 * special.stdtr(freedom, -abs(difference) / error))
 
 
 def with_interval(comparison: Comparison, level: float) -> Comparison:
     """The same comparison with the interval that errs in a share ``level``."""
     reach = 0.0
     if comparison.standard_error > 0:
-        quantile = stats.t.isf(level / 2, comparison.degrees_of_freedom)
-        reach = float(quantile) * comparison.standard_error
+        freedom = comparison.degrees_of_freedom
+        quantile = -float(special.stdtrit(freedom, level / 2))
+        reach = quantile * comparison.standard_error
     return replace(
         comparison,
         low=comparison.difference - reach,

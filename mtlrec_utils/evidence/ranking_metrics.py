@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from mtlrec_utils.evidence import arrays
 from mtlrec_utils.evidence.relevance import Relevance, relevance_matrix
@@ -252,6 +251,8 @@ def sampled_hit_rate(
     Raises:
         ValueError: A rank outside 1..n, m outside 1..n-1, k below 1.
     """
+    from scipy import stats  # half a second: only where it is needed
+
     _check_cut(k)
     ranks = np.asarray(rank)
     if not 1 <= n_negatives <= n_items - 1:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from mtlrec_utils.evidence import arrays
 
@@ -79,9 +79,10 @@ def paired_interval(
             f"confidence is {confidence}; give a share such as 0.95."
         )
     error = values.std(ddof=1) / np.sqrt(len(values))
-    reach = stats.t.isf((1 - confidence) / 2, len(values) - 1) * error
+    quantile = -special.stdtrit(len(values) - 1, (1 - confidence) / 2)
+    reach = float(quantile * error)
     mean = float(values.mean())
-    return Interval(mean, mean - float(reach), mean + float(reach))
+    return Interval(mean, mean - reach, mean + reach)
 
 
 def holm_factors(p_values: ArrayLike) -> NDArray[np.float64]:
