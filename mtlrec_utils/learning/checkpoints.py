@@ -23,6 +23,7 @@ import numpy as np
 from mtlrec_utils.data.examples import Examples
 
 FILE = "training.npz"
+_DAMAGE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 
 
 class CheckpointError(ValueError):
@@ -77,7 +78,7 @@ class Checkpoint:
             with np.load(self.path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             note = json.loads(str(arrays["note"]))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except _DAMAGE as error:
             raise CheckpointError(
                 f"{self.path} cannot be read as a checkpoint ({error}). "
                 "Delete it to start anew."

@@ -79,20 +79,14 @@ def _check_ids(layer: Any, ids: np.ndarray, name: str) -> None:
 def _check_labels(
     examples: Examples, name: str, task: str, kind: str, width: int
 ) -> None:
-    mask = examples.masks[task]
-    if not (np.isfinite(mask) & (mask >= 0)).all():
-        raise ValueError(
-            f"{name}.masks[{task!r}] must hold 0 or 1, not NaN, infinite or "
-            "negative values."
-        )
-    known = examples.labels[task][mask > 0]
+    known = examples.labels[task][examples.masks[task] > 0]
     if not len(known):
         return
     low, high = known.min(), known.max()
     if not np.isfinite([low, high]).all():
         raise ValueError(
-            f"{name}.labels[{task!r}] holds NaN or infinity on rows whose "
-            "mask is 1. Mask those rows or drop them."
+            f"{name}.labels[{task!r}] holds an infinite value on a row whose "
+            "mask is 1. Mask such rows or drop them."
         )
     top = width - 1 if kind == "multiclass" else 1
     if kind != "regression" and not 0 <= low <= high <= top:

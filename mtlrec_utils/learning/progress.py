@@ -39,20 +39,22 @@ class Progress:
         shown: print anything at all.
         steps: how many steps there will be.
         label: what is being trained.
+        keep: leave the line on the screen at the end.
     """
 
-    def __init__(self, shown: bool, steps: int, label: str) -> None:
+    def __init__(
+        self, shown: bool, steps: int, label: str, keep: bool
+    ) -> None:
         self._bar = tqdm(
             total=steps,
             desc=label,
             disable=not shown,
             file=sys.stdout,
             unit="step",
-            leave=False,
+            leave=keep,
             dynamic_ncols=True,
             mininterval=0.2,
         )
-        self.shown = shown
 
     def __enter__(self) -> Progress:
         return self

@@ -167,6 +167,7 @@ def _train(
         rate=rate if set_rate else None,
         shown=wanted(progress),
         label=f"{name}, seed {seed}",
+        keep_line=False,
         checkpoint=folder and Path(folder) / f"{name}-seed-{seed}",
     )
     found = predict(program.model, test)

@@ -119,10 +119,9 @@ def _architecture(model: Any) -> str:
     A model that cannot be described equals no other.
     """
     try:
-        config = model.get_config()
-        names = {
-            c["config"]["name"]: i for i, c in enumerate(config["layers"])
-        }
+        config = {**model.get_config(), "name": None}
+        layers = [layer["config"]["name"] for layer in config["layers"]]
+        names = {name: i for i, name in enumerate(layers)}
         return json.dumps(_anonymous(config, names), default=str)
     except (NotImplementedError, KeyError, TypeError, ValueError):
         return f"model {id(model)}"

@@ -48,6 +48,7 @@ def run(
     rate: float | None,
     shown: bool = False,
     label: str = "training",
+    keep_line: bool = True,
     checkpoint: str | Path | None = None,
 ) -> History:
     """Train by an already compiled program; ``fit`` explains the rest."""
@@ -73,7 +74,7 @@ def run(
             "folder."
         )
     steps = job.steps_per_epoch * max(settings.epochs - job.state.epoch, 0)
-    with Progress(shown, steps, label) as line:
+    with Progress(shown, steps, label, keep_line) as line:
         while not job.finished():
             job.epoch(line)
             if store is not None:
@@ -143,9 +144,9 @@ class _Run:
         self._check_weights(epoch)
         rows = epoch_rows(epoch, "train", means, self.weights, trained - began)
         if self.validation is not None:
-            means = self._means(
-                self.program.score(self.validation, _SCORE_BATCH)
-            )
+            sums = self.program.score(self.validation, _SCORE_BATCH)
+            self._check_validation(sums, epoch)
+            means = self._means(sums)
             seconds = time.perf_counter() - trained
             rows += epoch_rows(
                 epoch, "validation", means, self.weights, seconds
@@ -248,6 +249,19 @@ class _Run:
             int(step),
             task,
         )
+
+    def _check_validation(self, sums: np.ndarray, epoch: int) -> None:
+        for task, (loss, _) in zip(
+            self.program.losses.tasks, sums, strict=True
+        ):
+            if not math.isfinite(loss):
+                raise TrainingDiverged(
+                    f"The validation loss of task {task!r} is {loss} after "
+                    f"epoch {epoch}. " + _REMEDIES,
+                    epoch,
+                    None,
+                    task,
+                )
 
     def _check_weights(self, epoch: int) -> None:
         for variable in self.program.model.trainable_variables:
