@@ -1,0 +1,1 @@
+"""Speed and quality against other libraries; ``python -m benchmarks``."""
