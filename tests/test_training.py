@@ -169,6 +169,17 @@ def test_weight_zero_trains_the_other_task_alone():
     same_weights(both.get_layer("logit_minutes").get_weights(), start)
 
 
+def test_rows_without_any_known_label_cost_no_step():
+    rows = examples(60, tasks=("minutes",))
+    known = rows.subset(rows.masks["minutes"] > 0)
+    assert len(known) < len(rows)
+    a, b = (small_model(tasks=("minutes",)) for _ in range(2))
+    history = fit(a, rows, batch_size=16, epochs=2)
+    fit(b, known, batch_size=16, epochs=2)
+    same_weights(weights(a), weights(b))
+    assert history.steps == 2 * -(-len(known) // 16)
+
+
 def test_a_batch_with_every_label_masked_moves_nothing():
     model, rows = small_model(), examples()
     nobody = {t: np.zeros_like(m) for t, m in rows.masks.items()}

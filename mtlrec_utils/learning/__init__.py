@@ -1,7 +1,8 @@
 """Learning: train one model, repeat it over seeds, predict, measure."""
 
 from mtlrec_utils.learning.checkpoints import CheckpointError
-from mtlrec_utils.learning.history import History, TrainingDiverged
+from mtlrec_utils.learning.divergence import TrainingDiverged
+from mtlrec_utils.learning.history import History
 from mtlrec_utils.learning.optimizers import RowSparseAdam
 from mtlrec_utils.learning.prediction import evaluate, measure, predict
 from mtlrec_utils.learning.replication import (

@@ -12,23 +12,6 @@ import pandas as pd
 TOTAL = "total"
 
 
-class TrainingDiverged(ValueError):  # noqa: N818
-    """A loss or a weight became NaN or infinite.
-
-    Attributes:
-        epoch: in which epoch, from 1.
-        step: at which step of the whole training, from 1; None when the
-            weights were found broken after an epoch.
-        task: whose loss; None when it is not one task's.
-    """
-
-    def __init__(
-        self, message: str, epoch: int, step: int | None, task: str | None
-    ) -> None:
-        super().__init__(message)
-        self.epoch, self.step, self.task = epoch, step, task
-
-
 @dataclass(frozen=True)
 class History:
     """The losses of a training run, epoch by epoch.

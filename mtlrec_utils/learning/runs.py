@@ -23,10 +23,14 @@ from mtlrec_utils.data.examples import Examples
 from mtlrec_utils.learning import checkpoints
 from mtlrec_utils.learning.checkpoints import Checkpoint, State
 from mtlrec_utils.learning.checks import check_examples
+from mtlrec_utils.learning.divergence import (
+    check_losses,
+    check_validation,
+    check_weights,
+)
 from mtlrec_utils.learning.history import (
     TOTAL,
     History,
-    TrainingDiverged,
     best_epoch,
     epoch_rows,
 )
@@ -104,6 +108,7 @@ class _Run:
         weights: Mapping[str, float],
     ) -> None:
         self.program, self.settings = program, settings
+        self.tasks = program.losses.tasks
         self.rate, self.weights = rate, weights
         self.n_rows = len(train)
         self.steps_per_epoch = -(-self.n_rows // settings.batch_size)
@@ -141,11 +146,11 @@ class _Run:
         began = time.perf_counter()
         means = self._train(epoch, line)
         trained = time.perf_counter()
-        self._check_weights(epoch)
+        check_weights(self.program.model.trainable_variables, epoch)
         rows = epoch_rows(epoch, "train", means, self.weights, trained - began)
         if self.validation is not None:
             sums = self.program.score(self.validation, _SCORE_BATCH)
-            self._check_validation(sums, epoch)
+            check_validation(sums[:, 0], self.tasks, epoch)
             means = self._means(sums)
             seconds = time.perf_counter() - trained
             rows += epoch_rows(
@@ -203,7 +208,9 @@ class _Run:
                 self._rates(epoch, start, stop),
                 self.weights,
             ).astype(np.float64)
-            self._check_losses(log, epoch, start)
+            check_losses(
+                log[..., 0], self.tasks, epoch, start, self.steps_per_epoch
+            )
             sums[:, 0] += (log[..., 0] * log[..., 1]).sum(axis=0)
             sums[:, 1] += log[..., 1].sum(axis=0)
             line.advance(stop - start)
@@ -227,59 +234,11 @@ class _Run:
         """Turn [T, 2] sums and counts into mean losses; NaN for none."""
         return {
             task: float(loss / count) if count else math.nan
-            for task, (loss, count) in zip(
-                self.program.losses.tasks, sums, strict=True
-            )
+            for task, (loss, count) in zip(self.tasks, sums, strict=True)
         }
 
     def _weights(self) -> list[Any]:
         return self.program.model.weights
-
-    def _check_losses(self, log: np.ndarray, epoch: int, start: int) -> None:
-        bad = np.argwhere(~np.isfinite(log[..., 0]))
-        if not len(bad):
-            return
-        task = self.program.losses.tasks[bad[0, 1]]
-        step = (epoch - 1) * self.steps_per_epoch + start + bad[0, 0] + 1
-        raise TrainingDiverged(
-            f"The loss of task {task!r} became {log[*bad[0], 0]} in epoch "
-            f"{epoch}, step {step} (of {self.steps_per_epoch} per epoch). "
-            + _REMEDIES,
-            epoch,
-            int(step),
-            task,
-        )
-
-    def _check_validation(self, sums: np.ndarray, epoch: int) -> None:
-        for task, (loss, _) in zip(
-            self.program.losses.tasks, sums, strict=True
-        ):
-            if not math.isfinite(loss):
-                raise TrainingDiverged(
-                    f"The validation loss of task {task!r} is {loss} after "
-                    f"epoch {epoch}. " + _REMEDIES,
-                    epoch,
-                    None,
-                    task,
-                )
-
-    def _check_weights(self, epoch: int) -> None:
-        for variable in self.program.model.trainable_variables:
-            if not bool(tf.reduce_all(tf.math.is_finite(variable.value))):
-                raise TrainingDiverged(
-                    f"Weight {variable.path!r} holds NaN or infinity after "
-                    f"epoch {epoch}. " + _REMEDIES,
-                    epoch,
-                    None,
-                    None,
-                )
-
-
-_REMEDIES = (
-    "Try a lower learning_rate, optimizer=RowSparseAdam(..., clipnorm=1.0), "
-    "or a regression label on a smaller scale. The model's weights are "
-    "spoilt: build it anew."
-)
 
 
 def _check_judge(validation: Examples, weights: Mapping[str, float]) -> None:

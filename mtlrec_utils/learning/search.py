@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mtlrec_utils.data.examples import Examples
-from mtlrec_utils.learning.history import TrainingDiverged
+from mtlrec_utils.learning.divergence import TrainingDiverged
 from mtlrec_utils.learning.reuse import built
 from mtlrec_utils.learning.training import fit
 
