@@ -106,7 +106,7 @@ def results(tmp_path_factory):
         env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     still = json.loads(done.stdout.strip().splitlines()[-1])

@@ -8,12 +8,12 @@ from typing import Any
 
 import keras
 
+from mtlrec_utils.models.checks import positive_widths
 from mtlrec_utils.models.features_and_towers import (
     chosen_tasks,
     output_width,
     tasks_by_name,
 )
-from mtlrec_utils.models.layers import positive_widths
 
 
 def count_parameters(model: keras.Model) -> int:

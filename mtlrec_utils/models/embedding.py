@@ -117,8 +117,8 @@ class FusedEmbedding(keras.layers.Layer):
                 f"describes {len(self._offsets)}; encode the rows with the "
                 "schema the model was built from."
             )
-        # Rows are cast after the look-up: casting the table itself would
-        # cost a copy of it and make its gradient dense.
+        # In half precision the rows are cast after the look-up, not the
+        # whole table at every step.
         self.table = self.add_weight(
             name="table",
             shape=(sum(self.field_sizes), self.dimension),

@@ -12,8 +12,9 @@ from typing import Any
 
 import keras
 
+from mtlrec_utils.models.checks import positive_widths
 from mtlrec_utils.models.initialisation import derived_seed, seeded
-from mtlrec_utils.models.layers import MLP, FusedEmbedding, positive_widths
+from mtlrec_utils.models.layers import MLP, FusedEmbedding
 
 _TAKEN = ("ids", "numbers", "embedding", "features", "bottom", "experts")
 _PREFIXES = ("gate_", "mixture_", "tower_", "logit_")

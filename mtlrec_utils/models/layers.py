@@ -12,7 +12,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from mtlrec_utils.models.checks import (
+    dropout_rate,
+    number_of_experts,
+    positive_widths,
+)
 from mtlrec_utils.models.embedding import FusedEmbedding
+from mtlrec_utils.models.gating import SoftmaxGate, WeightedSum
 from mtlrec_utils.models.initialisation import (
     PerExpert,
     derived_seed,
@@ -21,32 +27,6 @@ from mtlrec_utils.models.initialisation import (
 )
 
 __all__ = ["MLP", "Experts", "FusedEmbedding", "SoftmaxGate", "WeightedSum"]
-
-# A logit no softmax gives any weight to, yet finite: inf - inf is NaN.
-_NEVER = -1e9
-
-
-def positive_widths(name: str, units: Sequence[int]) -> tuple[int, ...]:
-    """Return layer widths as a tuple, or say which one is wrong."""
-    if isinstance(units, (int, float, str)):
-        raise ValueError(
-            f"{name} must be a sequence of widths such as (64, 32), not "
-            f"{units!r}; write ({units!r},) for one layer."
-        )
-    widths = tuple(units)
-    for width in widths:
-        if isinstance(width, bool) or int(width) != width or width < 1:
-            raise ValueError(
-                f"{name} holds {width!r}; every width must be a whole "
-                "number of at least 1."
-            )
-    return tuple(int(width) for width in widths)
-
-
-def _rate(name: str, value: float) -> float:
-    if not 0.0 <= value < 1.0:
-        raise ValueError(f"{name} must be in [0, 1), not {value!r}.")
-    return float(value)
 
 
 @register
@@ -74,7 +54,7 @@ class MLP(keras.layers.Layer):
         super().__init__(**kwargs)
         self.units = positive_widths("units", units)
         self.activation = keras.activations.get(activation)
-        self.dropout = _rate("dropout", dropout)
+        self.dropout = dropout_rate("dropout", dropout)
         self.seed = seed
         self.dense = [
             keras.layers.Dense(
@@ -172,12 +152,12 @@ class Experts(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.n_experts = _number_of_experts(n_experts)
+        self.n_experts = number_of_experts(n_experts)
         self.units = positive_widths("units", units)
         if not self.units:
             raise ValueError("units is empty; an expert needs a layer.")
         self.activation = keras.activations.get(activation)
-        self.dropout = _rate("dropout", dropout)
+        self.dropout = dropout_rate("dropout", dropout)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.seed = seed
         self.dropouts = _dropouts(self)
@@ -242,143 +222,3 @@ class Experts(keras.layers.Layer):
             ),
             "seed": self.seed,
         }
-
-
-def _number_of_experts(n_experts: int) -> int:
-    if isinstance(n_experts, bool) or int(n_experts) != n_experts:
-        raise ValueError(
-            f"n_experts must be a whole number, not {n_experts!r}."
-        )
-    if n_experts < 1:
-        raise ValueError(f"n_experts must be at least 1, not {n_experts}.")
-    return int(n_experts)
-
-
-@register
-class SoftmaxGate(keras.layers.Layer):
-    """Weights over experts for each row: [B, in] -> [B, E], float32.
-
-    softmax(W x / temperature): a linear map of the input, no hidden
-    layer. Low temperatures choose one expert, high ones average them all.
-
-    Dropout removes whole experts from a row while training and shares
-    their weight among the others, so weights still sum to 1; a row whose
-    experts would all go keeps them all.
-
-    Args:
-        n_experts: E.
-        temperature: > 0; 1 is the paper's gate.
-        dropout: chance of an expert to be left out of a row's mixture.
-        use_bias: add a bias to the logits; the paper has none.
-        kernel_initializer: of W; it is cloned.
-        seed: starting point of the initial weights and the dropout.
-
-    Raises:
-        ValueError: temperature not above 0, dropout outside [0, 1), fewer
-            than one expert.
-
-    Source: Ma et al., KDD 2018, equation 7.
-    """
-
-    def __init__(
-        self,
-        n_experts: int,
-        temperature: float = 1.0,
-        dropout: float = 0.0,
-        use_bias: bool = False,
-        kernel_initializer: Any = "glorot_uniform",
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.n_experts = _number_of_experts(n_experts)
-        if not 0.0 < temperature < float("inf"):
-            raise ValueError(
-                f"temperature must be above 0 and finite, not {temperature!r};"
-                " 1 leaves the gate as it is."
-            )
-        self.temperature = float(temperature)
-        self.dropout = _rate("dropout", dropout)
-        self.use_bias = use_bias
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.seed = seed
-        if self.dropout:
-            self.generator = keras.random.SeedGenerator(
-                derived_seed(seed, "dropout")
-            )
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Create the kernel [in, E] and, if asked for, the bias [E]."""
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(input_shape[-1], self.n_experts),
-            initializer=seeded(self.kernel_initializer, self.seed, "kernel"),
-        )
-        if self.use_bias:
-            self.bias = self.add_weight(
-                name="bias", shape=(self.n_experts,), initializer="zeros"
-            )
-
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Return weights in [0, 1] that sum to 1 over experts, [B, E]."""
-        logits = ops.matmul(inputs, self.kernel)
-        if self.use_bias:
-            logits = logits + self.bias
-        # Half precision cannot hold weights that sum to 1.
-        logits = ops.cast(logits, "float32") / self.temperature
-        if training and self.dropout:
-            logits = self._drop_experts(logits)
-        # Written out, because ops.softmax of one expert is 1 - 6e-8 on
-        # some CPUs, and then its gradient is not 0.
-        highest = ops.max(logits, axis=-1, keepdims=True)
-        powers = ops.exp(logits - ops.stop_gradient(highest))
-        return powers / ops.sum(powers, axis=-1, keepdims=True)
-
-    def _drop_experts(self, logits: Any) -> Any:
-        # softmax over the kept logits is the renormalised softmax.
-        chance = keras.random.uniform(
-            ops.shape(logits), dtype="float32", seed=self.generator
-        )
-        keep = chance >= self.dropout
-        keep = ops.logical_or(
-            keep, ops.logical_not(ops.any(keep, axis=-1, keepdims=True))
-        )
-        return ops.where(keep, logits, _NEVER)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "n_experts": self.n_experts,
-            "temperature": self.temperature,
-            "dropout": self.dropout,
-            "use_bias": self.use_bias,
-            "kernel_initializer": keras.initializers.serialize(
-                self.kernel_initializer
-            ),
-            "seed": self.seed,
-        }
-
-
-@register
-class WeightedSum(keras.layers.Layer):
-    """Mix experts by a gate: ([B, E], [B, E, out]) -> [B, out]."""
-
-    def build(self, input_shape: Any) -> None:
-        """Check that the gate has one weight per expert."""
-        gate, experts = input_shape
-        if len(gate) != 2 or len(experts) != 3 or gate[1] != experts[1]:
-            raise ValueError(
-                "WeightedSum takes [gate, experts] of shapes [B, E] and "
-                f"[B, E, out], not {tuple(gate)} and {tuple(experts)}."
-            )
-
-    def call(self, inputs: Any) -> Any:
-        """Return the sum over experts of weight times output."""
-        gate, experts = inputs
-        return ops.sum(ops.expand_dims(gate, -1) * experts, axis=1)
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
-        """Return (B, out)."""
-        _, experts = input_shape
-        return (experts[0], experts[2])

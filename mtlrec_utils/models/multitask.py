@@ -21,6 +21,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mtlrec_utils.models.checks import positive_widths
 from mtlrec_utils.models.features_and_towers import (
     chosen_tasks,
     joined_features,
@@ -33,7 +34,6 @@ from mtlrec_utils.models.layers import (
     Experts,
     SoftmaxGate,
     WeightedSum,
-    positive_widths,
 )
 
 
