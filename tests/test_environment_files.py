@@ -50,7 +50,9 @@ def test_environment_yml_has_the_ranges_of_pyproject():
     assert pip["pip"][0] == "-e ."
     parsed = [Requirement(line) for line in pip["pip"][1:]]
     have = {canonicalize_name(r.name): r.specifier for r in parsed}
-    want = {name: r.specifier for name, r in requirements("test", "dev").items()}
+    want = {
+        name: r.specifier for name, r in requirements("test", "dev").items()
+    }
     assert have == want
 
 

@@ -32,6 +32,7 @@ from types import ModuleType
 import pandas as pd
 
 from mtlrec_utils.evidence import write_results
+from tools import checksums
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = ROOT / "source" / "evidence"
@@ -71,7 +72,8 @@ def code_hash(name: str) -> str:
 def stored(name: str, unit: dict, code: str) -> Path:
     """Where the result of one unit is kept."""
     key = json.dumps([code, unit], sort_keys=True)
-    return STORE / name / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.csv"
+    digest = hashlib.sha256(key.encode()).hexdigest()[:20]
+    return STORE / name / f"{digest}.parquet"
 
 
 def result_of(module: ModuleType, unit: dict, path: Path) -> pd.DataFrame:
@@ -80,9 +82,9 @@ def result_of(module: ModuleType, unit: dict, path: Path) -> pd.DataFrame:
         frame = module.run(unit)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".part")
-        frame.to_csv(temporary, index=False)
+        frame.to_parquet(temporary, index=False)
         os.replace(temporary, path)
-    return pd.read_csv(path, float_precision="round_trip")
+    return pd.read_parquet(path)
 
 
 def make(name: str) -> None:
@@ -97,7 +99,9 @@ def make(name: str) -> None:
     for number, unit in enumerate(units, start=1):
         frames.append(result_of(module, unit, stored(name, unit, code)))
         seconds = time.perf_counter() - started
-        print(f"{name}: {number}/{len(units)} {unit} {seconds:.0f} s", flush=True)
+        print(
+            f"{name}: {number}/{len(units)} {unit} {seconds:.0f} s", flush=True
+        )
     path = write_results(
         module.table(pd.concat(frames, ignore_index=True)),
         RESULTS / f"{name}.csv",
@@ -118,6 +122,7 @@ def main() -> None:
         return
     for name in arguments.tables or experiment_names():
         make(name)
+    checksums.main()
 
 
 if __name__ == "__main__":
