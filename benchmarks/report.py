@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import nan
 from typing import Any
 
 import pandas as pd
@@ -81,26 +82,26 @@ def _one(model: str, part: pd.DataFrame, own: pd.DataFrame) -> dict[str, Any]:
     return found
 
 
-def _last(part: pd.DataFrame, quantity: str) -> float | None:
+def _last(part: pd.DataFrame, quantity: str) -> float:
     if quantity not in part:
-        return None
+        return nan
     values = part[quantity].dropna()
-    return None if values.empty else float(values.iloc[-1])
+    return nan if values.empty else float(values.iloc[-1])
 
 
 def _to_same_auc(part: pd.DataFrame, own: pd.DataFrame) -> dict[str, Any]:
     """Ours' training time until it has this library's final AUC, both tasks.
 
     As a fraction of the library's time for the epoch; start-up is in neither.
-    None when ours does not get there within the epoch.
+    NaN when ours does not get there within the epoch.
     """
     columns = [f"auc_{task}" for task in data.TASKS]
     if not {*columns, "train_s"} <= {*part} or not {*columns} <= {*own}:
-        return {"time_to_same_auc": None}
+        return {"time_to_same_auc": nan}
     final = part[columns].dropna().iloc[-1]
     there = (own[columns] >= final).all(axis=1)
     if not there.any():
-        return {"time_to_same_auc": None}
+        return {"time_to_same_auc": nan}
     spent = own["train_s"].cumsum()[there.idxmax()]
     return {"time_to_same_auc": spent / part["train_s"].sum()}
 
@@ -160,12 +161,11 @@ _HEAD = (
 
 def _line(row: Mapping[str, Any]) -> str:
     def show(column: str, form: str, width: int) -> str:
-        value = row.get(column)
-        missing = value is None or pd.isna(value)
-        return f"{'-' if missing else format(value, form):>{width}s}"
+        value = row.get(column, nan)
+        return f"{'-' if pd.isna(value) else format(value, form):>{width}s}"
 
     spread = "-"
-    if row["library"] != OURS and not pd.isna(row.get("train_ratio")):
+    if row["library"] != OURS and "train_ratio" in row:
         spread = (
             f"{row['train_ratio']:.2f} "
             f"({row['train_low']:.2f}-{row['train_high']:.2f})"
@@ -175,9 +175,12 @@ def _line(row: Mapping[str, Any]) -> str:
         f"{show('train_cpu_ratio', '.2f', 7)}"
         f"{show('auc_click', '.4f', 10)}{show('auc_conversion', '.4f', 8)}"
         f"{show('peak_mb', ',.0f', 9)}{show('first_step_s', '.2f', 9)} s"
-        f"{show('share_of_peak', '.0%', 8)}{show('time_to_same_auc', '.2f', 12)}"
-        f"{show('predict_per_s', ',.0f', 11)}{show('predict_ratio', '.2f', 6)}"
-        f"{show('evaluate_per_s', ',.0f', 12)}{show('evaluate_ratio', '.2f', 6)}"
+        f"{show('share_of_peak', '.0%', 8)}"
+        f"{show('time_to_same_auc', '.2f', 12)}"
+        f"{show('predict_per_s', ',.0f', 11)}"
+        f"{show('predict_ratio', '.2f', 6)}"
+        f"{show('evaluate_per_s', ',.0f', 12)}"
+        f"{show('evaluate_ratio', '.2f', 6)}"
     )
 
 
