@@ -145,7 +145,7 @@ def test_setup_prints_one_line(clean, capsys):
     module.setup()
     out = capsys.readouterr().out
     assert re.fullmatch(
-        r"One Model, Many Goals \S+ · Python 3\.\d+\.\d+ · "
+        r"mtlrec_utils \S+ · Python 3\.\d+\.\d+ · "
         r"TensorFlow 2\.\d+\.\d+ · Keras 3\.\d+\.\d+ · "
         r"GPU NVIDIA T4 · fast mode\n",
         out,
@@ -179,8 +179,8 @@ def nvidia_smi(folder, script):
     [
         ("echo 'Tesla T4'", "GPU Tesla T4"),
         ("echo 'Tesla T4'; echo 'Tesla T4'", "GPU 2 × Tesla T4"),
-        ("echo 'cannot talk to the driver'; exit 9", "CPU with 3 cores"),
-        ("true", "CPU with 3 cores"),
+        ("echo 'cannot talk to the driver'; exit 9", "3-core CPU"),
+        ("true", "3-core CPU"),
     ],
 )
 def test_device(tmp_path, monkeypatch, script, said):
@@ -192,7 +192,7 @@ def test_device(tmp_path, monkeypatch, script, said):
 def test_device_without_a_gpu(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(machine, "cpu_count", lambda: 1)
-    assert machine.device() == "CPU with 1 core"
+    assert machine.device() == "1-core CPU"
 
 
 def test_versions_and_memory():

@@ -36,7 +36,7 @@ def setup() -> None:
     use_house_style()
     _use_house_tables()
     parts = [
-        f"One Model, Many Goals {mtlrec_utils.__version__}",
+        f"mtlrec_utils {mtlrec_utils.__version__}",
         f"Python {platform.python_version()}",
         f"TensorFlow {installed_version('tensorflow', 'tensorflow-cpu')}",
         f"Keras {installed_version('keras')}",

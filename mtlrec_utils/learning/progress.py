@@ -9,6 +9,9 @@ from typing import Any
 
 from tqdm.std import tqdm
 
+#: Characters of a line that a notebook page shows on a laptop unbroken.
+_PAGE = 99
+
 
 def wanted(progress: bool | None) -> bool:
     """Decide whether to show progress.
@@ -45,6 +48,7 @@ class Progress:
     def __init__(
         self, shown: bool, steps: int, label: str, keep: bool
     ) -> None:
+        terminal = sys.stdout.isatty()
         self._bar = tqdm(
             total=steps,
             desc=label,
@@ -52,7 +56,8 @@ class Progress:
             file=sys.stdout,
             unit="step",
             leave=keep,
-            dynamic_ncols=True,
+            dynamic_ncols=terminal,
+            ncols=None if terminal else _PAGE,
             mininterval=0.2,
         )
 
