@@ -156,7 +156,7 @@ def _fits(version: str, wish: str) -> bool:
 
 def _resources() -> Iterator[Finding]:
     gpus = gpu_names()
-    cores = f"CPU with {cpu_count()} cores"
+    cores = f"{cpu_count()}-core CPU"
     yield Finding("device", OK, " + ".join([cores, *gpus]))
     memory = memory_gigabytes()
     if memory is None:

@@ -54,7 +54,7 @@ def device() -> str:
         several = f"{len(gpus)} × " if len(gpus) > 1 else ""
         return f"GPU {several}{gpus[0]}"
     cores = cpu_count()
-    return f"CPU with {cores} core{'s' if cores != 1 else ''}"
+    return f"{cores}-core CPU"
 
 
 def memory_gigabytes() -> float | None:
