@@ -70,19 +70,16 @@ class KerasFit:
             callbacks=[_TakeTurns(lambda: self._turns.step())],
         )
 
-    def predict(self) -> np.ndarray:
+    def predict(self, as_typed: bool = False) -> np.ndarray:
         found = self.model.predict(
-            self.test_x, batch_size=self.setting.batch_size, verbose=0
+            self.test_x, verbose=0, **self._batch(as_typed)
         )
         values = found.values() if isinstance(found, dict) else found
         return np.concatenate(list(values), axis=1)
 
-    def evaluate(self) -> None:
+    def evaluate(self, as_typed: bool = False) -> None:
         self.model.evaluate(
-            self.test_x,
-            self.test_y,
-            batch_size=self.setting.batch_size,
-            verbose=0,
+            self.test_x, self.test_y, verbose=0, **self._batch(as_typed)
         )
 
     def prepare_evaluation(self) -> None:
@@ -92,6 +89,9 @@ class KerasFit:
             loss=self._each("binary_crossentropy"),
             metrics=self._each(["AUC"]),
         )
+
+    def _batch(self, as_typed: bool) -> dict[str, int]:
+        return {} if as_typed else {"batch_size": self.setting.batch_size}
 
     def _each(self, value: Any) -> Any:
         if isinstance(self.train_y, dict):

@@ -68,14 +68,17 @@ class Ours:
         )
         self.done = stop
 
-    def predict(self) -> np.ndarray:
-        found = predict(self.model, self.test_part, self.setting.batch_size)
+    def predict(self, as_typed: bool = False) -> np.ndarray:
+        found = predict(self.model, self.test_part, **self._batch(as_typed))
         return np.stack([found[task] for task in data.TASKS], axis=1)
 
-    def evaluate(self) -> None:
-        evaluate(self.model, self.test_part, self.setting.batch_size)
+    def evaluate(self, as_typed: bool = False) -> None:
+        evaluate(self.model, self.test_part, **self._batch(as_typed))
 
-    def gauge(self, size: int = 2048, repeats: int = 5) -> float:
+    def _batch(self, as_typed: bool) -> dict[str, int]:
+        return {} if as_typed else {"batch_size": self.setting.batch_size}
+
+    def gauge(self, size: int = 2048, repeats: int = 3) -> float:
         """GFLOP/s of a large float32 matrix product here and now, at best."""
         x = tf.random.stateless_uniform((size, size), (1, 2))
         product = tf.function(tf.matmul, jit_compile=False)
