@@ -10,7 +10,13 @@ from typing import Any
 from tqdm.std import tqdm
 
 #: Characters of a line that a notebook page shows on a laptop unbroken.
-_PAGE = 99
+_PAGE = 110
+
+#: Without tqdm's steps per second, which would push the losses off the page.
+_LINE = (
+    "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
+    "[{elapsed}<{remaining}{postfix}]"
+)
 
 
 def wanted(progress: bool | None) -> bool:
@@ -54,7 +60,7 @@ class Progress:
             desc=label,
             disable=not shown,
             file=sys.stdout,
-            unit="step",
+            bar_format=_LINE,
             leave=keep,
             dynamic_ncols=terminal,
             ncols=None if terminal else _PAGE,

@@ -15,7 +15,13 @@ from typing import Any
 
 import nbformat
 from PIL import Image
-from playwright.sync_api import ConsoleMessage, Locator, Page, expect
+from playwright.sync_api import (
+    ConsoleMessage,
+    Locator,
+    Page,
+    TimeoutError,
+    expect,
+)
 
 #: Milliseconds.  Long, because a busy machine is not a broken lesson.
 STEP = 120_000
@@ -96,7 +102,17 @@ class LabPage:
         self.menu("Edit", "Clear Outputs of All Cells")
         self.page.wait_for_function(CLEARED, arg=NOTEBOOK)
         self.menu("Run", "Run All Cells")
-        self.page.wait_for_function(FINISHED, arg=NOTEBOOK, timeout=RUNNING)
+        try:
+            self.page.wait_for_function(
+                FINISHED, arg=NOTEBOOK, timeout=RUNNING
+            )
+        except TimeoutError as error:
+            cells = self.page.evaluate(CELLS, NOTEBOOK)
+            waiting = [i for i, c in enumerate(cells) if "*" in c["prompt"]]
+            raise AssertionError(
+                f"{self.file.name} did not finish in {RUNNING // 1000} s; "
+                f"these cells wait: {waiting}"
+            ) from error
 
     def run_cell(self, index: int) -> None:
         """Run one cell with Control-Enter and wait for its end."""
@@ -115,8 +131,10 @@ class LabPage:
         editor.click()
         self.page.keyboard.press("Control+A")
         self.page.keyboard.insert_text(code)
+        lines = editor.locator(".cm-line")
+        expect(lines).to_have_count(len(code.split("\n")))
         # The editor must not have helped with indents or brackets.
-        expect(editor.locator(".cm-line")).to_have_text(code.split("\n"))
+        assert "\n".join(lines.all_text_contents()) == code
 
     def menu(self, *names: str) -> None:
         """Click through a menu of the menu bar."""
