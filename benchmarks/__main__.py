@@ -47,6 +47,7 @@ def main() -> None:
         rounds=options.rounds,
         steps=lambda setting: turn // setting.batch_size,
         starts=options.starts,
+        rates={} if options.own_rate is None else {OURS: options.own_rate},
         log=log,
     )
     best = best_auc(data.load(path))
@@ -73,6 +74,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS)
     parser.add_argument("--batches", nargs="+", type=int, default=[4096, 512])
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument(
+        "--own-rate", type=float, help="learning rate of ours, if another"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cores", type=int, default=1)
     parser.add_argument(

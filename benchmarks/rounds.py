@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,7 @@ class Comparison:
         libraries: name -> Python and module; "ours" is one of them.
         path: of the table.
         setting: held equal.
+        rates: learning rates of libraries that have one of their own.
         log: to write measurements to.
     """
 
@@ -79,6 +80,7 @@ class Comparison:
         libraries: Mapping[str, tuple[Path, str]],
         path: Path,
         setting: Setting,
+        rates: Mapping[str, float],
         log: Log,
     ) -> None:
         self.setting, self.log = setting, log
@@ -90,10 +92,12 @@ class Comparison:
             name: Worker(python, module, folder / f"{module}.log")
             for name, (python, module) in libraries.items()
         }
-        for name, answer in self.each(
-            "load", path=str(path), setting=asdict(setting)
-        ):
-            log.versions[name] = answer["versions"]
+        for name in [*self.workers]:
+            rate = rates.get(name, setting.learning_rate)
+            own = asdict(replace(setting, learning_rate=rate))
+            answer = self.ask(name, "load", path=str(path), setting=own)
+            if answer:
+                log.versions[name] = answer["versions"]
 
     def __enter__(self) -> Comparison:
         return self
@@ -150,6 +154,7 @@ class Comparison:
                 self.log.add(
                     self.setting, OURS, turn, gemm_gflops=gauge["result"]
                 )
+            print(f"  round {turn + 1} of {rounds}", flush=True)
             last = turn == rounds - 1
             for name in [*self.workers] if last else [OURS]:
                 self._record_auc(name, turn)
@@ -231,6 +236,7 @@ def compare(
     rounds: int,
     steps: Callable[[Setting], int],
     starts: int,
+    rates: Mapping[str, float],
     log: Log,
 ) -> None:
     """Measure every setting; first steps of fresh processes `starts` times."""
@@ -238,7 +244,9 @@ def compare(
     for setting in settings:
         print(f"{setting.model}, batch {setting.batch_size} ...", flush=True)
         for start in range(starts):
-            with Comparison(libraries, path, setting, log) as comparison:
+            with Comparison(
+                libraries, path, setting, rates, log
+            ) as comparison:
                 comparison.first_steps(start)
                 if start == starts - 1:
                     comparison.train(rounds, steps(setting))
