@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from mtlrec_utils.classroom.plots import use_house_style
 from mtlrec_utils.classroom.sharing_figures import gain_figure
 from mtlrec_utils.evidence import read_results
 
@@ -18,6 +19,7 @@ WIDTH = 1200  # pixels
 
 def main() -> None:
     """Write the picture."""
+    use_house_style()
     frame = read_results(TABLE).frame
     figure, _ = gain_figure(frame)
     stream = io.BytesIO()

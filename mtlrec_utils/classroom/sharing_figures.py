@@ -20,7 +20,7 @@ from mtlrec_utils.classroom.palette import (
 _LOOKS: dict[float, dict[str, Any]] = {
     0.9: {"color": "#17508C", "marker": "o"},
     0.5: {"color": "#20917E", "marker": "^"},
-    0.0: {"color": "#707070", "marker": "X"},
+    0.0: {"color": "#707070", "marker": "D"},
     -0.9: {"color": "#C0541E", "marker": "s"},
 }
 
@@ -140,7 +140,7 @@ def gain_figure(
     best_line(left, chosen["best"].mean())
     left.set_title(f"Scores at task correlation {_signed(shown)}")
     left.set_ylabel(f"test AUC of {task}, mean of worlds")
-    left.legend(loc="lower right", bbox_to_anchor=(1, 0.08))
+    left.legend(loc="upper left", bbox_to_anchor=(0, 0.9))
     right.axhline(0, color=BEST_COLOUR, linewidth=1.2, zorder=1)
     for place, (correlation, look) in enumerate(_LOOKS.items()):
         line = rows[rows["task_correlation"] == correlation]
