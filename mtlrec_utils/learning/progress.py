@@ -10,7 +10,7 @@ from typing import Any
 from tqdm.std import tqdm
 
 #: Characters of a line that a notebook page shows on a laptop unbroken.
-_PAGE = 110
+_PAGE = 100
 
 #: Without tqdm's steps per second, which would push the losses off the page.
 _LINE = (

@@ -64,6 +64,21 @@ FINISHED = f"""selector => {{
     && !prompts.some(prompt => prompt.includes('*'));
 }}"""
 
+#: Lines of text are broken to fit the page; unbroken they show their width.
+WIDE = """selector => {
+  const outputs = [...document.querySelectorAll(
+    `${selector} .jp-OutputArea-output`)];
+  const texts = outputs.flatMap(
+    output => [...output.querySelectorAll('pre')]);
+  texts.forEach(text => text.style.whiteSpace = 'pre');
+  const wide = outputs
+    .filter(output => [output, ...output.querySelectorAll('pre')].some(
+      part => part.scrollWidth > part.clientWidth + 2))
+    .map(output => output.textContent.slice(0, 150));
+  texts.forEach(text => text.style.whiteSpace = '');
+  return wide;
+}"""
+
 
 class LabPage:
     """A notebook of the course, open in a browser window."""
@@ -173,6 +188,11 @@ class LabPage:
                 found.append(f"cell {place} did not run: {cell['prompt']}")
         return found + self.complaints
 
+    def too_wide(self) -> list[str]:
+        """Return the outputs with a line that the page breaks or cuts."""
+        found: list[str] = self.page.evaluate(WIDE, NOTEBOOK)
+        return found
+
     def dials(self) -> list[Locator]:
         """Return the outputs that hold a figure with controls."""
         outputs = self.page.locator(f"{NOTEBOOK} .jp-OutputArea-output")
@@ -195,6 +215,15 @@ class LabPage:
         self.menu("Settings", "Theme", name)
         body = self.page.locator(f'body[data-jp-theme-name="{name}"]')
         body.wait_for(state="attached")
+
+    def photograph_part(self, part: Locator, file: Path) -> None:
+        """Save a picture of one part of the page."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self.page.set_viewport_size(TALL)
+        try:
+            part.screenshot(path=file)
+        finally:
+            self.page.set_viewport_size(WINDOW)
 
     def photograph(self, folder: Path, name: str) -> list[Path]:
         """Save the first screen, then the notebook from top to end."""

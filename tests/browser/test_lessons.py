@@ -98,7 +98,8 @@ def test_faults_of_every_kind_are_seen(
 ):
     """A check of the checks: each kind of trouble is found where it is."""
     cells = [
-        "import sys; print('a warning', file=sys.stderr)",
+        "import sys; print('a warning', file=sys.stderr)\n"
+        "print('short'); print('long', 'x' * 140)",
         "from IPython.display import Javascript\n"
         "Javascript('console.error(\"said by a script\")')",
         "from IPython.display import HTML\n"
@@ -119,6 +120,7 @@ def test_faults_of_every_kind_are_seen(
     faulty = opened(browser, server, file)
     faulty.run_all()
     faults = "\n".join(faulty.faults())
+    wide = faulty.too_wide()
     faulty.page.close()
     server.stop_kernels()
     assert re.search(r"^cell 0: a warning", faults, re.M)
@@ -126,6 +128,7 @@ def test_faults_of_every_kind_are_seen(
     assert re.search(r"^console: exception: .*thrown", faults, re.M)
     assert re.search(r"^cell 3: .*\n*ValueError", faults, re.M)
     assert re.search(r"^cell 4 did not run", faults, re.M)
+    assert len(wide) == 1 and "long xxx" in wide[0]
 
 
 # -- lessons ---------------------------------------------------------------
@@ -151,23 +154,7 @@ def test_each_figure_is_described_and_has_an_opaque_background(
 
 def test_nothing_is_wider_than_the_page(lesson: LabPage):
     """On a laptop no output has to be moved sideways, and no line breaks."""
-    wide = lesson.page.evaluate(
-        """selector => {
-          const texts = document.querySelectorAll(
-            `${selector} .jp-OutputArea-output pre`);
-          const outputs = [...document.querySelectorAll(
-            `${selector} .jp-OutputArea-output`)];
-          texts.forEach(text => text.style.whiteSpace = 'pre');
-          const wide = outputs
-            .filter(output => output.scrollWidth > output.clientWidth + 2)
-            .map(output => `${output.scrollWidth} px in `
-              + `${output.clientWidth}: ${output.textContent.slice(0, 130)}`);
-          texts.forEach(text => text.style.whiteSpace = '');
-          return wide;
-        }""",
-        NOTEBOOK,
-    )
-    assert wide == []
+    assert lesson.too_wide() == []
 
 
 def test_pictures_of_the_lesson_in_light_and_dark(lesson: LabPage):
@@ -183,7 +170,7 @@ def test_turning_each_dial_changes_its_figure(lesson: LabPage):
     dials = lesson.dials()
     assert dials, "the lesson has no dial"
     assert len(dials) == len(lesson.code_cells(r"^dial\("))
-    for dial in dials:
+    for number, dial in enumerate(dials, 1):
         controls = 0
         for handle in dial.get_by_role("slider").all():
             turn_slider(dial, handle)
@@ -192,6 +179,8 @@ def test_turning_each_dial_changes_its_figure(lesson: LabPage):
             press_button(dial, buttons)
             controls += 1
         assert controls, "a dial without a control"
+        place = ARTEFACTS / f"{lesson.lesson}_dial_{number}_turned.png"
+        lesson.photograph_part(dial, place)
     assert lesson.faults() == []
 
 
@@ -237,6 +226,8 @@ def test_quiz_gives_its_reasons_for_wrong_and_right_answers(lesson: LabPage):
                 timeout=STEP,
             )
             expect(status).to_contain_text(displayed(choice.reason))
+            shot = f"{question.id.replace('.', '_')}{choice.letter}.png"
+            lesson.photograph_part(form, ARTEFACTS / shot)
     assert lesson.faults() == []
 
 
