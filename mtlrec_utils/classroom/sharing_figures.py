@@ -46,8 +46,8 @@ def shared_bottom_figure() -> tuple[Figure, str]:
         ("tower like", "P(like | click)"),
     ]
     for start, end in lines:
-        x, y, _ = zip(boxes[start], boxes[end], strict=True)
-        ax.plot(x, y, color="#909090", zorder=0)
+        xs, ys, _ = zip(boxes[start], boxes[end], strict=True)
+        ax.plot(xs, ys, color="#909090", zorder=0)
     for text, (x, y, fill) in boxes.items():
         ax.text(
             x,
