@@ -50,7 +50,8 @@ class Items:
 
 def vocabulary() -> npt.NDArray:
     """Return the made-up words, `[6 topics, 40]`; the same in every world."""
-    starts = "ba de fi go ku la me ni po ru sa te vi zo".split()
+    starts = ["ba", "de", "fi", "go", "ku", "la", "me"]
+    starts += ["ni", "po", "ru", "sa", "te", "vi", "zo"]
     middles = ("ca", "lo", "mi")
     ends = ("lan", "mer", "nok", "pim", "rad", "sil", "tov", "wen")
     words = [s + m + e for m in middles for s in starts for e in ends]
