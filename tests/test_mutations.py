@@ -33,7 +33,7 @@ class Mutation:
 MUTATIONS = (
     Mutation(
         "gate softmax over the batch",
-        "models/layers.py",
+        "models/gating.py",
         "return powers / ops.sum(powers, axis=-1, keepdims=True)",
         "return powers / ops.sum(powers, axis=0, keepdims=True)",
         ("tests/test_layers.py", "-k", "softmax_over_the_expert_axis"),
