@@ -116,6 +116,8 @@ def three_tasks(answer: Callable[..., Any]) -> None:
                 f"The output {task!r} has shape {values.shape}; one "
                 f"probability per row is ({len(ids)}, 1)."
             )
+    # First, because a softmax over one value has no gradient to look at.
+    _check_probabilities(model, ids)
     reached = _reached(model, ids)
     common = set.intersection(*reached.values())
     tables = {w.path for w in model.trainable_weights if _is_table(w, schema)}
@@ -133,7 +135,6 @@ def three_tasks(answer: Callable[..., Any]) -> None:
                 "through one tower. Make new layers in each round of the "
                 "loop."
             )
-    _check_probabilities(model, ids)
 
 
 def _small_schema() -> tuple[Schema, Any]:
