@@ -30,7 +30,7 @@ State = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Balancing(ABC):
+class Balancing:
     """Any balancing method."""
 
     def initial_state(self, tasks: Sequence[str], n_tensors: int) -> State:
@@ -53,7 +53,7 @@ class Balancing(ABC):
 
 
 @dataclass(frozen=True)
-class LossBalancing(Balancing):
+class LossBalancing(Balancing, ABC):
     """A method that weighs losses: every parameter gets sum_t w_t g_t."""
 
     @abstractmethod
@@ -67,7 +67,7 @@ class LossBalancing(Balancing):
 
 
 @dataclass(frozen=True)
-class GradientBalancing(Balancing):
+class GradientBalancing(Balancing, ABC):
     """A method that makes one direction from the tasks' gradients.
 
     It acts on what the tasks share; each task's tower keeps the task's own
