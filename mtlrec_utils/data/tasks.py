@@ -31,6 +31,11 @@ class Task:
         classes: number of classes (multiclass only).
         missing: what a missing label inside the sample space means:
             "error" refuses the frame, "masked" leaves the row out.
+        outside: the label of rows outside the sample space, when those
+            rows have one after all. "Clicked and bought" lives on every
+            row and is 0 where nobody clicked:
+            Task("click_and_purchase", label="purchase",
+            sample_space="click", outside=0). None: those rows are masked.
     """
 
     name: str
@@ -39,6 +44,7 @@ class Task:
     sample_space: str | None = None
     classes: int | None = None
     missing: str = "error"
+    outside: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -77,6 +83,25 @@ class Task:
                 f"{self.label_column!r} is its own sample space, so every "
                 "label would be 1. Name the column that opens the task."
             )
+        self._check_outside()
+
+    def _check_outside(self) -> None:
+        if self.outside is None:
+            return
+        if self.sample_space is None:
+            raise SchemaError(
+                f"Task {self.name!r}: outside={self.outside!r} is the label "
+                "of rows outside a sample space, but the task has none. "
+                "Name the column that opens it: sample_space=..."
+            )
+        number = isinstance(self.outside, int | float)
+        if isinstance(self.outside, bool) or not number:
+            raise SchemaError(
+                f"Task {self.name!r}: outside={self.outside!r} must be a "
+                "label, a number such as 0, or None to mask those rows."
+            )
+        value = np.array([self.outside], dtype=np.float64)
+        _check_kind(self, value, f"outside={self.outside!r}")
 
     @property
     def label_column(self) -> str:
@@ -89,15 +114,16 @@ def read_labels(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read a task's labels and mask.
 
-    Labels outside the sample space are never looked at.
+    Labels outside the sample space are never looked at, unless the task
+    says with `outside` what they are.
 
     Returns:
         labels [N], float32 (int32 for multiclass), 0 where masked; and
         mask [N], float32: 1 where the label is known.
 
     Raises:
-        SchemaError: a label is missing inside the sample space or lies
-            outside the task's kind.
+        SchemaError: a label is missing inside the sample space, lies
+            outside the task's kind, or contradicts `outside`.
     """
     where = f"Task {task.name!r}"
     column = task.label_column
@@ -114,8 +140,12 @@ def read_labels(
             "those rows, name the rows that have labels with "
             "sample_space=..., or say Task(..., missing='masked')."
         )
+    if task.outside is not None:
+        _check_closed_rows(task, values, ~open_rows)
+        values = np.where(open_rows, values, task.outside)
+        open_rows = np.ones(len(frame), dtype=bool)
     known = open_rows & ~absent
-    _check_kind(task, values[known])
+    _check_kind(task, values[known], f"label column {column!r}")
     dtype = np.int32 if task.kind == "multiclass" else np.float32
     labels = np.where(known, values, 0.0).astype(dtype)
     return labels, known.astype(np.float32)
@@ -136,7 +166,23 @@ def _read_sample_space(task: Task, frame: pd.DataFrame) -> np.ndarray:
     return values == 1
 
 
-def _check_kind(task: Task, values: np.ndarray) -> None:
+def _check_closed_rows(
+    task: Task, values: np.ndarray, closed: np.ndarray
+) -> None:
+    """Refuse labels that cannot be: a purchase without a click."""
+    wrong = closed & ~np.isnan(values) & (values != task.outside)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise SchemaError(
+            f"Task {task.name!r}: label column {task.label_column!r} must be "
+            f"{task.outside:g} or missing where {task.sample_space!r} is 0, "
+            f"but {int(wrong.sum())} row(s) are not, the first at position "
+            f"{row}: {values[row]:g}. Either the sample space is the wrong "
+            "column, or those rows are damaged and must be dropped."
+        )
+
+
+def _check_kind(task: Task, values: np.ndarray, what: str) -> None:
     if task.kind == "binary":
         wrong = (values != 0) & (values != 1)
         range_ = "0 or 1"
@@ -152,7 +198,7 @@ def _check_kind(task: Task, values: np.ndarray) -> None:
         remedy = "Number the classes from 0, or raise classes=K."
     if wrong.any():
         raise SchemaError(
-            f"Task {task.name!r} ({task.kind}): label column "
-            f"{task.label_column!r} must be {range_}; {int(wrong.sum())} "
-            f"row(s) are not, for example {values[wrong][0]:g}. {remedy}"
+            f"Task {task.name!r} ({task.kind}): {what} must be {range_}; "
+            f"{int(wrong.sum())} row(s) are not, for example "
+            f"{values[wrong][0]:g}. {remedy}"
         )

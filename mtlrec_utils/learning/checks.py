@@ -26,7 +26,7 @@ def check_examples(losses: TaskLosses, examples: Examples, name: str) -> None:
     if not len(examples):
         raise ValueError(f"{name} has no rows.")
     _check_inputs(losses.model, examples, name)
-    for task, kind in losses.kinds.items():
+    for task in losses.tasks:
         if task not in examples.labels:
             have = ", ".join(map(repr, examples.labels)) or "none"
             raise ValueError(
@@ -35,7 +35,7 @@ def check_examples(losses: TaskLosses, examples: Examples, name: str) -> None:
                 "task, or build a model without it."
             )
         width = losses.model.output[task].shape[-1]
-        _check_labels(examples, name, task, kind, width)
+        _check_labels(examples, name, task, losses.kinds[task], width)
 
 
 def _check_inputs(model: Any, examples: Examples, name: str) -> None:

@@ -14,6 +14,17 @@ Cross-entropies are computed from the logits that enter the last layer, so
 they stay exact, with a gradient that never vanishes, for logits of any
 size. If there are none to be had (a product of probabilities, say), the
 probability is kept ``keras.config.epsilon()`` = 1e-7 away from 0 and 1.
+
+A task's last layer may say more about how it is trained, by any of:
+
+* ``row_loss(ends, label, known)``, in ``keras.ops``: the loss of each
+  row, [B], from what enters the layer (float32, in the layer's own
+  structure), the labels [B] and where they are known [B] (0 or 1; the
+  label is 0 where it is not);
+* ``every_row = True``: the loss is the mean over all rows, and
+  ``row_loss`` decides what a row without a label costs. For binary tasks;
+* ``trained = False``: the output is predicted and measured, but has no
+  loss of its own.
 """
 
 from __future__ import annotations
@@ -34,36 +45,63 @@ _KIND_OF_ACTIVATION = {
     "linear": "regression",
 }
 
+# On the device, in tasks judged on every row: a label that nobody knows.
+UNKNOWN_LABEL = -1.0
+
 
 class TaskLosses:
     """The losses of a model's tasks, and the graph that leads to them.
 
     Attributes:
         model: the model.
-        tasks: names of the model's outputs, in its order.
-        kinds: task -> "binary", "regression" or "multiclass".
+        tasks: names of the trained outputs, in the model's order.
+        kinds: output -> "binary", "regression" or "multiclass", for the
+            outputs that are not trained too.
+        every_row: the tasks whose loss is a mean over all rows.
         inputs: names of the model's inputs.
         graph: a model that shares all layers but ends in logits where the
             loss can use them.
 
     Raises:
         ValueError: the model is not functional with a dictionary of
-            outputs, or a task's kind cannot be told.
+            outputs, none of them is trained, a task's kind cannot be told,
+            or a layer says ``every_row`` of a task that is not binary or
+            without a ``row_loss``.
     """
 
     def __init__(self, model: Any) -> None:
         self.model = model
         outputs = named_outputs(model)
-        self.tasks = tuple(outputs)
+        self.tasks = trained_tasks(model)
         self.inputs = tuple(x.name for x in model.inputs)
-        self.kinds = {t: task_kind(model, t) for t in self.tasks}
+        self.kinds = {t: task_kind(model, t) for t in outputs}
+        self.every_row = frozenset(
+            t for t in self.tasks if self._judged_on_every_row(t)
+        )
+        self._row_losses = {}
         self._from_logits = {}
         ends = {}
-        for task, output in outputs.items():
+        for task in self.tasks:
+            layer = _last_layer(model, task)
+            if hasattr(layer, "row_loss"):
+                self._row_losses[task] = layer.row_loss
+                ends[task] = layer.input
+                continue
             logits = _logits(model, task)
             self._from_logits[task] = logits is not None
-            ends[task] = output if logits is None else logits
+            ends[task] = outputs[task] if logits is None else logits
         self.graph = keras.Model({x.name: x for x in model.inputs}, ends)
+
+    def _judged_on_every_row(self, task: str) -> bool:
+        layer = _last_layer(self.model, task)
+        if not getattr(layer, "every_row", False):
+            return False
+        if self.kinds[task] != "binary" or not hasattr(layer, "row_loss"):
+            raise ValueError(
+                f"Task {task!r}: its last layer says `every_row = True`, "
+                "which is for binary tasks with a method `row_loss`."
+            )
+        return True
 
     def per_row(
         self,
@@ -75,19 +113,35 @@ class TaskLosses:
         """Run the model; return task -> loss of each row, [B] float32.
 
         Labels of masked rows are never looked at; their loss is that of
-        label 0.
+        label 0, or what the last layer's ``row_loss`` makes of it.
+
+        Args:
+            inputs: of the model, each [B, ...].
+            labels: task -> [B], as ``tensors`` makes them.
+            masks: task -> [B], the weight of each row in its mean.
+            training: dropout on, and losses that layers add.
         """
         ends = self.graph(inputs, training=training)
         return {
             task: self._loss(
                 task,
-                ops.cast(ends[task], "float32"),
-                ops.where(masks[task] > 0, labels[task], 0),
+                keras.tree.map_structure(
+                    lambda end: ops.cast(end, "float32"), ends[task]
+                ),
+                labels[task],
+                masks[task],
             )
             for task in self.tasks
         }
 
-    def _loss(self, task: str, end: Any, label: Any) -> Any:
+    def _loss(self, task: str, end: Any, label: Any, mask: Any) -> Any:
+        known = mask > 0
+        if task in self.every_row:
+            known = label != UNKNOWN_LABEL
+        label = ops.where(known, label, 0)
+        if task in self._row_losses:
+            known = ops.cast(known, "float32")
+            return self._row_losses[task](end, label, known)
         from_logits = self._from_logits[task]
         if self.kinds[task] == "multiclass":
             return ops.sparse_categorical_crossentropy(
@@ -173,6 +227,26 @@ def named_outputs(model: Any) -> dict[str, Any]:
     return dict(outputs)
 
 
+def trained_tasks(model: Any) -> tuple[str, ...]:
+    """Return the names of a model's outputs that have a loss.
+
+    Raises:
+        ValueError: there is none, or the model is not functional with a
+            dictionary of outputs.
+    """
+    tasks = tuple(
+        task
+        for task in named_outputs(model)
+        if getattr(_last_layer(model, task), "trained", True)
+    )
+    if not tasks:
+        raise ValueError(
+            f"No output of model {model.name!r} is trained: every last "
+            "layer says `trained = False`."
+        )
+    return tasks
+
+
 def task_kind(model: Any, task: str) -> str:
     """Read a task's kind from the model's last layer of that name.
 
@@ -217,22 +291,23 @@ def _logits(model: Any, task: str) -> Any:
 def tensors(
     examples: Examples, losses: TaskLosses
 ) -> dict[str, dict[str, tf.Tensor]]:
-    """Copy what a model needs of some examples to the device, once."""
-    return {
-        "inputs": {
-            name: tf.constant(examples.inputs[name]) for name in losses.inputs
-        },
-        "labels": {
-            task: tf.constant(
-                examples.labels[task], label_type(losses.kinds[task])
-            )
-            for task in losses.tasks
-        },
-        "masks": {
-            task: tf.constant(examples.masks[task], tf.float32)
-            for task in losses.tasks
-        },
+    """Copy what a model needs of some examples to the device, once.
+
+    Masks say which rows a task's mean is taken over. For a task judged on
+    every row they are 1, and unknown labels are ``UNKNOWN_LABEL``.
+    """
+    labels, masks = {}, {}
+    for task in losses.tasks:
+        label, mask = examples.labels[task], examples.masks[task]
+        if task in losses.every_row:
+            label = np.where(mask > 0, label, UNKNOWN_LABEL)
+            mask = np.ones_like(mask)
+        labels[task] = tf.constant(label, label_type(losses.kinds[task]))
+        masks[task] = tf.constant(mask, tf.float32)
+    inputs = {
+        name: tf.constant(examples.inputs[name]) for name in losses.inputs
     }
+    return {"inputs": inputs, "labels": labels, "masks": masks}
 
 
 def label_type(kind: str) -> tf.DType:

@@ -13,11 +13,20 @@ import pandas as pd
 
 from mtlrec_utils.data.examples import Examples
 from mtlrec_utils.learning.divergence import TrainingDiverged
+from mtlrec_utils.learning.losses import trained_tasks
 from mtlrec_utils.learning.reuse import built
 from mtlrec_utils.learning.training import fit
 
 # Options of fit that change the result and may stand in a grid.
-_FIT = ("batch_size", "decay", "epochs", "learning_rate", "loss_weights")
+_FIT = (
+    "balance_at",
+    "balancing",
+    "batch_size",
+    "decay",
+    "epochs",
+    "learning_rate",
+    "loss_weights",
+)
 
 
 @dataclass(frozen=True)
@@ -60,8 +69,9 @@ def tune(
         build: function of the grid's model settings and the seed, as in
             ``lambda n_experts, seed: mmoe(schema, n_experts=n_experts,
             seed=seed)``.
-        grid: setting -> values. batch_size, decay, epochs, learning_rate
-            and loss_weights go to ``fit``, all others to `build`.
+        grid: setting -> values. balancing, balance_at, batch_size, decay,
+            epochs, learning_rate and loss_weights go to ``fit``, all
+            others to `build`.
         train: rows to learn from.
         validation: rows to choose by; test rows have no place here.
         seed: of weights, order of rows, and the choice below.
@@ -151,11 +161,12 @@ def _judged(
     judge: Mapping[str, float],
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    unknown = [task for task in judge if task not in model.output]
+    tasks = trained_tasks(model)
+    unknown = [task for task in judge if task not in tasks]
     if unknown:
         raise ValueError(
             f"judge names {', '.join(map(repr, unknown))}, but the model's "
-            f"tasks are {', '.join(map(repr, model.output))}."
+            f"tasks are {', '.join(map(repr, tasks))}."
         )
     found: dict[str, Any] = {
         "loss": np.nan,
@@ -167,9 +178,7 @@ def _judged(
         history = fit(model, train, validation, **options)
     except TrainingDiverged:
         return found
-    losses = {
-        t: history.losses("validation", t).to_numpy() for t in model.output
-    }
+    losses = {t: history.losses("validation", t).to_numpy() for t in tasks}
     unknown = [task for task, values in losses.items() if np.isnan(values[0])]
     if unknown:
         raise ValueError(

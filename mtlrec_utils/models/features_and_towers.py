@@ -16,8 +16,27 @@ from mtlrec_utils.models.checks import positive_widths
 from mtlrec_utils.models.initialisation import derived_seed, seeded
 from mtlrec_utils.models.layers import MLP, FusedEmbedding
 
-_TAKEN = ("ids", "numbers", "embedding", "features", "bottom", "experts")
-_PREFIXES = ("gate_", "mixture_", "tower_", "logit_")
+_TAKEN = (
+    "ids",
+    "numbers",
+    "embedding",
+    "features",
+    "bottom",
+    "experts",
+    "imputation",
+)
+_PREFIXES = (
+    "gate_",
+    "mixture_",
+    "tower_",
+    "logit_",
+    "bottom_",
+    "transferred_",
+    "candidates_",
+    "attention_",
+    "value_",
+    "calibrator_",
+)
 
 
 def tasks_by_name(schema: Any) -> dict[str, Any]:
@@ -120,8 +139,25 @@ def task_outputs(
     Returns:
         {task name: [B, 1], or [B, K] for a multiclass task}, float32.
     """
-    outputs = {}
-    for name, task in tasks.items():
+    widths = {name: output_width(task) for name, task in tasks.items()}
+    return activated(
+        tasks, task_logits(widths, hidden, tower_units, dropout, seed)
+    )
+
+
+def task_logits(
+    widths: Mapping[str, int],
+    hidden: Mapping[str, Any],
+    tower_units: Sequence[int],
+    dropout: float,
+    seed: int | None,
+) -> dict[str, Any]:
+    """Give each name a tower and a logit of some width, [B, width].
+
+    The other arguments are those of ``task_outputs``.
+    """
+    logits = {}
+    for name, width in widths.items():
         tower = MLP(
             positive_widths("tower_units", tower_units),
             dropout=dropout,
@@ -129,16 +165,25 @@ def task_outputs(
             name=f"tower_{name}",
         )(hidden[name])
         # Float32 to the end: bfloat16 has no value between .996 and 1.
-        logit = keras.layers.Dense(
-            output_width(task),
+        logits[name] = keras.layers.Dense(
+            width,
             kernel_initializer=seeded("glorot_uniform", seed, "logit", name),
             dtype="float32",
             name=f"logit_{name}",
         )(tower)
-        outputs[name] = keras.layers.Activation(
-            _ACTIVATIONS[task.kind], dtype="float32", name=name
+    return logits
+
+
+def activated(
+    tasks: Mapping[str, Any], logits: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Make each task's last layer, named by it: logits to predictions."""
+    return {
+        name: keras.layers.Activation(
+            _ACTIVATIONS[tasks[name].kind], dtype="float32", name=name
         )(logit)
-    return outputs
+        for name, logit in logits.items()
+    }
 
 
 _ACTIVATIONS = {
