@@ -17,12 +17,12 @@ Three kinds differ in what they look at:
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 # Name -> tensor; shapes and types never change from step to step.
@@ -120,18 +120,50 @@ class GramBalancing(GradientBalancing):
 def gram_matrix(jacobian: Sequence[Any]) -> Any:
     """Return J J^T, float64 [T, T], of a Jacobian in parts [T, P_j].
 
-    Rows are scaled by powers of two, which rounds nothing, so that neither
-    tiny nor huge gradients leave float32's range.
+    The products are taken in float64. In float32 their rounding is 1e-7 of
+    the norms, and a Gram matrix squares: two gradients whose angle is below
+    3e-4 would look parallel.
     """
-    largest = tf.reduce_max(
-        tf.stack([tf.reduce_max(tf.abs(rows), axis=1) for rows in jacobian]),
-        axis=0,
+    parts = [tf.cast(rows, tf.float64) for rows in jacobian]
+    return tf.add_n([tf.matmul(p, p, transpose_b=True) for p in parts])
+
+
+def direction(
+    method: GradientBalancing, jacobian: Any, losses: Any = None
+) -> np.ndarray:
+    """Return the direction of a method's first step, [P], as an array.
+
+    For figures and by hand; a training loop carries the state instead.
+
+    Args:
+        method: any gradient-level method.
+        jacobian: the tasks' gradients, [T, P], a row per task.
+        losses: the tasks' losses, [T]; 1 each where left out.
+
+    Raises:
+        ValueError: another kind of method, or other shapes.
+    """
+    if not isinstance(method, GradientBalancing):
+        raise ValueError(
+            f"{method!r} weighs losses, so it has no direction of its own: "
+            "take its weights(), or a gradient-level method such as PCGrad()."
+        )
+    rows = np.asarray(jacobian)
+    if rows.ndim != 2 or not len(rows):
+        raise ValueError(
+            f"jacobian has the shape {rows.shape}; expected [T, P], one row "
+            "of P partial derivatives per task."
+        )
+    if rows.dtype != np.float32:
+        rows = rows.astype(np.float64)
+    values = np.asarray(np.ones(len(rows)) if losses is None else losses)
+    if values.shape != (len(rows),):
+        raise ValueError(
+            f"losses has the shape {values.shape}; the jacobian has "
+            f"{len(rows)} rows, so expected [{len(rows)}]."
+        )
+    state = method.initial_state([f"task_{t}" for t in range(len(rows))], 1)
+    combined, _ = method.combine(
+        [tf.constant(rows)], tf.constant(values, tf.float32), state
     )
-    power = tf.floor(tf.math.log(largest) / math.log(2.0))
-    scale = tf.where(largest > 0, tf.pow(2.0, power), tf.ones_like(largest))
-    parts = [rows / scale[:, None] for rows in jacobian]
-    gram = tf.add_n(
-        [tf.cast(tf.matmul(p, p, transpose_b=True), tf.float64) for p in parts]
-    )
-    scale = tf.cast(scale, tf.float64)
-    return gram * scale[:, None] * scale[None, :]
+    return combined[0].numpy()
