@@ -1,41 +1,66 @@
-"""Models of the course, written with ``keras.ops``: any Keras backend."""
+"""Models of the course, written with ``keras.ops``: any Keras backend.
 
-from mtlrec_utils.models.capacity import (
-    count_parameters,
-    equal_capacity_units,
-)
-from mtlrec_utils.models.features_and_towers import (
-    joined_features,
-    task_outputs,
-)
-from mtlrec_utils.models.layers import (
-    MLP,
-    Experts,
-    FusedEmbedding,
-    SoftmaxGate,
-    WeightedSum,
-)
-from mtlrec_utils.models.multitask import (
-    gate_values,
-    mmoe,
-    omoe,
-    shared_bottom,
-    single_task,
-)
+The names below are imported on first use, all at once, so that
+``mtlrec_utils.models.classic`` (NumPy and SciPy) starts without Keras.
+"""
 
-__all__ = [
-    "MLP",
-    "Experts",
-    "FusedEmbedding",
-    "SoftmaxGate",
-    "WeightedSum",
-    "count_parameters",
-    "equal_capacity_units",
-    "gate_values",
-    "joined_features",
-    "mmoe",
-    "omoe",
-    "shared_bottom",
-    "single_task",
-    "task_outputs",
-]
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
+
+# module -> what it offers here
+_OFFERED = {
+    "capacity": (
+        "count_parameters",
+        "equal_capacity_units",
+        "units_of_equal_capacity",
+    ),
+    "cross_stitch": ("CrossStitch", "cross_stitch", "cross_stitch_values"),
+    "features_and_towers": ("joined_features", "task_outputs"),
+    "l2_constrained": ("PairwiseDifference", "l2_constrained"),
+    "layers": (
+        "MLP",
+        "Experts",
+        "FusedEmbedding",
+        "SoftmaxGate",
+        "WeightedSum",
+    ),
+    "mixtures": ("gate_columns", "gate_values"),
+    "multitask": (
+        "mmoe",
+        "omoe",
+        "shared_bottom",
+        "single_task",
+    ),
+    "ple": ("cgc", "ple"),
+    "position_bias": ("mmoe_with_position_bias", "position_bias"),
+}
+_NAMES = {name for names in _OFFERED.values() for name in names}
+
+__all__ = sorted(_NAMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # All of them: a saved model finds its layers whichever name came first.
+    for module, names in _OFFERED.items():
+        home = importlib.import_module(f"{__name__}.{module}")
+        globals().update({each: getattr(home, each) for each in names})
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_NAMES})
+
+
+class _Package(ModuleType):
+    """Where a model bears the name of its module, the model wins."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _NAMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
