@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -78,6 +79,63 @@ def equal_capacity_units(
             )
         )
 
+    return scaled(_closest(size, target))
+
+
+def units_of_equal_capacity(
+    build: Callable[[tuple[int, ...]], keras.Model],
+    target: keras.Model | int,
+    *,
+    proportions: Sequence[int] = (32,),
+) -> tuple[int, ...]:
+    """Find the widths that make any model as large as another.
+
+    Every pattern of sharing has a width to turn: the ``bottom_units`` of a
+    shared bottom, the ``expert_units`` of a mixture. Models are built to
+    be counted, about ten of them.
+
+    >>> units = units_of_equal_capacity(
+    ...     lambda units: ple(schema, expert_units=units, n_levels=2),
+    ...     mmoe(schema),
+    ... )                                               # doctest: +SKIP
+
+    Args:
+        build: widths -> model; it may have more parameters, never fewer,
+            when the widths grow.
+        target: the model to match, or its number of parameters.
+        proportions: of the widths, scaled together.
+
+    Returns:
+        The widths whose trainable parameter count is closest to the
+        target's; every width is at least 1.
+
+    Raises:
+        ValueError: no widths, or models whose size does not follow them.
+    """
+    shape = positive_widths("proportions", proportions)
+    if not shape:
+        raise ValueError("proportions is empty: there is nothing to widen.")
+
+    def scaled(widest: int) -> tuple[int, ...]:
+        scale = widest / max(shape)
+        return tuple(max(1, round(scale * unit)) for unit in shape)
+
+    @functools.cache
+    def size(widest: int) -> int:
+        return count_parameters(build(scaled(widest)))
+
+    count = target if isinstance(target, int) else count_parameters(target)
+    if size(1) == size(16 * max(shape)):
+        raise ValueError(
+            "build(units) makes models of one size, whatever the units; "
+            "pass them on, as in lambda units: ple(schema, "
+            "expert_units=units)."
+        )
+    return scaled(_closest(size, count))
+
+
+def _closest(size: Callable[[int], int], target: int) -> int:
+    """Return the width from 1 up whose size is closest to a target."""
     low, high = 1, 2
     while size(high) < target:
         low, high = high, 2 * high
@@ -87,7 +145,7 @@ def equal_capacity_units(
             low = middle
         else:
             high = middle
-    return scaled(min((low, high), key=lambda w: abs(size(w) - target)))
+    return min((low, high), key=lambda width: abs(size(width) - target))
 
 
 def _front(schema: Any, embedding_dimension: int) -> tuple[int, int]:

@@ -22,7 +22,10 @@ _TAKEN = (
     "embedding",
     "features",
     "bottom",
+    "bottoms",
     "experts",
+    "main_ids",
+    "main_numbers",
     "imputation",
 )
 _PREFIXES = (
@@ -31,6 +34,11 @@ _PREFIXES = (
     "tower_",
     "logit_",
     "bottom_",
+    "cross_stitch_",
+    "experts_",
+    "level_",
+    "bias_",
+    "biased_logit_",
     "transferred_",
     "candidates_",
     "attention_",
@@ -89,35 +97,66 @@ def joined_features(
     Raises:
         ValueError: the schema has no features, or the dimension is bad.
     """
-    inputs, parts = {}, []
+    inputs = model_inputs(schema)
+    return inputs, joined(schema, inputs, embedding_dimension, seed)
+
+
+def model_inputs(schema: Any) -> dict[str, Any]:
+    """Make the inputs "ids" and "numbers", those that are not empty.
+
+    Raises:
+        ValueError: the schema has no features.
+    """
+    inputs = {}
     if schema.id_columns:
-        (dimension,) = positive_widths(
-            "embedding_dimension", (embedding_dimension,)
-        )
         width = max(column.stop for column in schema.id_columns)
         inputs["ids"] = keras.Input((width,), dtype="int32", name="ids")
-        parts.append(
-            FusedEmbedding(
-                schema.field_sizes,
-                schema.id_columns,
-                dimension,
-                seed=derived_seed(seed, "embedding"),
-                name="embedding",
-            )(inputs["ids"])
-        )
     if schema.number_names:
         inputs["numbers"] = keras.Input(
             (len(schema.number_names),), dtype="float32", name="numbers"
         )
-        parts.append(inputs["numbers"])
-    if not parts:
+    if not inputs:
         raise ValueError(
             "The schema has no features; give Schema(features=[...]) at "
             "least one."
         )
+    return inputs
+
+
+def joined(
+    schema: Any,
+    inputs: Mapping[str, Any],
+    embedding_dimension: int,
+    seed: int | None,
+    prefix: str = "",
+) -> Any:
+    """Embed the ids and put them beside the numbers.
+
+    Args:
+        schema: what the columns of the inputs mean.
+        inputs: "ids" and "numbers", or one of them.
+        embedding_dimension: width of one id's embedding.
+        seed: the model's seed.
+        prefix: of the layers' names.
+    """
+    parts = []
+    if "ids" in inputs:
+        (dimension,) = positive_widths(
+            "embedding_dimension", (embedding_dimension,)
+        )
+        embedding = FusedEmbedding(
+            schema.field_sizes,
+            schema.id_columns,
+            dimension,
+            seed=derived_seed(seed, f"{prefix}embedding"),
+            name=f"{prefix}embedding",
+        )
+        parts.append(embedding(inputs["ids"]))
+    if "numbers" in inputs:
+        parts.append(inputs["numbers"])
     if len(parts) == 1:
-        return inputs, parts[0]
-    return inputs, keras.layers.Concatenate(name="features")(parts)
+        return parts[0]
+    return keras.layers.Concatenate(name=f"{prefix}features")(parts)
 
 
 def task_outputs(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from mtlrec_utils.models.checks import dropout_rate, number_of_experts
@@ -126,23 +128,41 @@ class SoftmaxGate(keras.layers.Layer):
 
 @register
 class WeightedSum(keras.layers.Layer):
-    """Mix experts by a gate: ([B, E], [B, E, out]) -> [B, out]."""
+    """Mix experts by a gate: ([B, E], [B, E, out]) -> [B, out].
+
+    The experts may come in several parts, [gate, experts, more experts,
+    ...]: the gate's columns are then those of the parts, one after the
+    other.
+    """
 
     def build(self, input_shape: Any) -> None:
         """Check that the gate has one weight per expert."""
-        gate, experts = input_shape
-        if len(gate) != 2 or len(experts) != 3 or gate[1] != experts[1]:
+        gate, *parts = (tuple(shape) for shape in input_shape)
+        if (
+            len(gate) != 2
+            or any(len(part) != 3 for part in parts)
+            or gate[1] != sum(part[1] for part in parts)
+            or len({part[2] for part in parts}) != 1
+        ):
             raise ValueError(
                 "WeightedSum takes [gate, experts] of shapes [B, E] and "
-                f"[B, E, out], not {tuple(gate)} and {tuple(experts)}."
+                f"[B, E, out], not {' and '.join(map(str, (gate, *parts)))}."
             )
 
     def call(self, inputs: Any) -> Any:
         """Return the sum over experts of weight times output."""
-        gate, experts = inputs
-        return ops.sum(ops.expand_dims(gate, -1) * experts, axis=1)
+        gate, *parts = inputs
+        if len(parts) == 1:
+            return _mixed(gate, parts[0])
+        ends = np.cumsum([experts.shape[1] for experts in parts])
+        gates = ops.split(gate, ends[:-1].tolist(), axis=1)
+        mixed = [_mixed(g, e) for g, e in zip(gates, parts, strict=True)]
+        return functools.reduce(ops.add, mixed)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
         """Return (B, out)."""
-        _, experts = input_shape
-        return (experts[0], experts[2])
+        return (input_shape[1][0], input_shape[1][2])
+
+
+def _mixed(gate: Any, experts: Any) -> Any:
+    return ops.sum(ops.expand_dims(gate, -1) * experts, axis=1)

@@ -133,6 +133,8 @@ class Experts(keras.layers.Layer):
         kernel_initializer: of each expert's kernel on its own; it is
             cloned, so experts start different from each other.
         seed: starting point of the initial weights and the dropout.
+        regularizer: of each depth's kernels [E, in, out] and biases
+            [E, out]: it sees all experts at once.
 
     Raises:
         ValueError: fewer than one expert, no width, a width below 1.
@@ -149,6 +151,7 @@ class Experts(keras.layers.Layer):
         dropout: float = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         seed: int | None = None,
+        regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -159,6 +162,7 @@ class Experts(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
         self.dropout = dropout_rate("dropout", dropout)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.regularizer = keras.regularizers.get(regularizer)
         self.seed = seed
         self.dropouts = _dropouts(self)
 
@@ -174,6 +178,7 @@ class Experts(keras.layers.Layer):
                     initializer=PerExpert(
                         seeded(self.kernel_initializer, self.seed, i)
                     ),
+                    regularizer=self.regularizer,
                 )
             )
             self.biases.append(
@@ -181,6 +186,7 @@ class Experts(keras.layers.Layer):
                     name=f"bias_{i}",
                     shape=(self.n_experts, width),
                     initializer="zeros",
+                    regularizer=self.regularizer,
                 )
             )
             width_in = width
@@ -220,5 +226,6 @@ class Experts(keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(
                 self.kernel_initializer
             ),
+            "regularizer": keras.regularizers.serialize(self.regularizer),
             "seed": self.seed,
         }

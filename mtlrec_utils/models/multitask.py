@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
 from mtlrec_utils.models.checks import positive_widths
 from mtlrec_utils.models.features_and_towers import (
@@ -29,12 +28,8 @@ from mtlrec_utils.models.features_and_towers import (
     tasks_by_name,
 )
 from mtlrec_utils.models.initialisation import derived_seed
-from mtlrec_utils.models.layers import (
-    MLP,
-    Experts,
-    SoftmaxGate,
-    WeightedSum,
-)
+from mtlrec_utils.models.layers import MLP, WeightedSum
+from mtlrec_utils.models.mixtures import expert_layer, gate_layer
 
 
 def single_task(
@@ -124,8 +119,10 @@ def omoe(
     """
     tasks = tasks_by_name(schema)
     inputs, features = joined_features(schema, embedding_dimension, seed)
-    experts = _experts(n_experts, expert_units, dropout, seed)(features)
-    gate = _gate(
+    experts = expert_layer("experts", n_experts, expert_units, dropout, seed)(
+        features
+    )
+    gate = gate_layer(
         "shared", n_experts, gate_temperature, gate_dropout, gate_bias, seed
     )(features)
     mixture = WeightedSum(name="mixture_shared")([gate, experts])
@@ -176,71 +173,17 @@ def mmoe(
     """
     tasks = tasks_by_name(schema)
     inputs, features = joined_features(schema, embedding_dimension, seed)
-    experts = _experts(n_experts, expert_units, dropout, seed)(features)
+    experts = expert_layer("experts", n_experts, expert_units, dropout, seed)(
+        features
+    )
     mixtures = {}
     for task in tasks:
-        gate = _gate(
+        gate = gate_layer(
             task, n_experts, gate_temperature, gate_dropout, gate_bias, seed
         )(features)
         mixtures[task] = WeightedSum(name=f"mixture_{task}")([gate, experts])
     outputs = task_outputs(tasks, mixtures, tower_units, dropout, seed)
     return keras.Model(inputs, outputs, name="mmoe")
-
-
-def gate_values(
-    model: keras.Model, examples: Any, batch_size: int = 8192
-) -> dict[str, np.ndarray]:
-    """Read how each task weighs the experts, row by row.
-
-    Args:
-        model: a model with gates, such as ``mmoe`` or ``omoe`` built.
-        examples: ``Examples``, or their ``inputs`` dictionary.
-        batch_size: rows at a time.
-
-    Returns:
-        {task: [N, E]} float32; each row sums to 1. The tasks of an OMoE
-        share one gate, so each name leads to the same values.
-
-    Raises:
-        ValueError: the model has no gates.
-    """
-    gates = _gates(model)
-    inputs = getattr(examples, "inputs", examples)
-    inputs = {x.name: np.asarray(inputs[x.name]) for x in model.inputs}
-    n_rows = len(next(iter(inputs.values())))
-    reader = keras.Model(
-        {x.name: x for x in model.inputs},
-        {name: model.get_layer(name).output for name in set(gates.values())},
-    )
-    values = {
-        name: np.empty((n_rows, *reader.output[name].shape[1:]), "float32")
-        for name in reader.output
-    }
-    for start in range(0, n_rows, batch_size):
-        rows = slice(start, start + batch_size)
-        batch = {name: x[rows] for name, x in inputs.items()}
-        for name, weights in reader(batch, training=False).items():
-            values[name][rows] = keras.ops.convert_to_numpy(weights)
-    return {task: values[gate] for task, gate in gates.items()}
-
-
-def _gates(model: keras.Model) -> dict[str, str]:
-    """Name the gate each task of a model reads."""
-    present = {
-        layer.name for layer in model.layers if isinstance(layer, SoftmaxGate)
-    }
-    gates = {}
-    for task in model.output:
-        own = f"gate_{task}"
-        gate = own if own in present else "gate_shared"
-        if gate in present:
-            gates[task] = gate
-    if not gates:
-        raise ValueError(
-            f"Model {model.name!r} has no gates; build it with mmoe(...) "
-            "or omoe(...)."
-        )
-    return gates
 
 
 def _bottom(
@@ -251,34 +194,4 @@ def _bottom(
         dropout=dropout,
         seed=derived_seed(seed, "bottom"),
         name="bottom",
-    )
-
-
-def _experts(
-    n_experts: int, units: Sequence[int], dropout: float, seed: int | None
-) -> keras.layers.Layer:
-    return Experts(
-        n_experts,
-        positive_widths("expert_units", units),
-        dropout=dropout,
-        seed=derived_seed(seed, "experts"),
-        name="experts",
-    )
-
-
-def _gate(
-    name: str,
-    n_experts: int,
-    temperature: float,
-    dropout: float,
-    bias: bool,
-    seed: int | None,
-) -> keras.layers.Layer:
-    return SoftmaxGate(
-        n_experts,
-        temperature=temperature,
-        dropout=dropout,
-        use_bias=bias,
-        seed=derived_seed(seed, "gate", name),
-        name=f"gate_{name}",
     )
