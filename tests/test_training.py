@@ -268,9 +268,9 @@ def test_default_optimizer_is_row_sparse_where_there_is_a_table(monkeypatch):
     seen = []
     original = steps.TrainingProgram.__init__
 
-    def spy(self, model, optimizer, set_rate):
+    def spy(self, model, optimizer, *rest):
         seen.append(type(optimizer))
-        original(self, model, optimizer, set_rate)
+        original(self, model, optimizer, *rest)
 
     monkeypatch.setattr(steps.TrainingProgram, "__init__", spy)
     fit(small_model(tasks=("click",)), examples())

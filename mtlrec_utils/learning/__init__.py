@@ -1,6 +1,7 @@
 """Learning: train one model, repeat it over seeds, predict, measure."""
 
 from mtlrec_utils.learning.checkpoints import CheckpointError
+from mtlrec_utils.learning.conflicts import gradient_conflicts
 from mtlrec_utils.learning.divergence import TrainingDiverged
 from mtlrec_utils.learning.history import History
 from mtlrec_utils.learning.optimizers import RowSparseAdam
@@ -23,6 +24,7 @@ __all__ = [
     "TrainingDiverged",
     "evaluate",
     "fit",
+    "gradient_conflicts",
     "measure",
     "predict",
     "replicate",

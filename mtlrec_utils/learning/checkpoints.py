@@ -14,7 +14,7 @@ import json
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,9 @@ class State:
         weights: of the model, after that epoch.
         optimizer: variables of the optimizer.
         best: weights of the best epoch; None when they are not kept.
+        balancing: what the balancing method remembers.
+        weight_rows: rows of the history's table of weights.
+        conflict_rows: rows of the history's table of conflicts.
     """
 
     epoch: int
@@ -51,6 +54,9 @@ class State:
     weights: list[np.ndarray]
     optimizer: list[np.ndarray]
     best: list[np.ndarray] | None
+    balancing: list[np.ndarray] = field(default_factory=list)
+    weight_rows: list[dict[str, Any]] = field(default_factory=list)
+    conflict_rows: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Checkpoint:
@@ -93,6 +99,9 @@ class Checkpoint:
             weights=_unpack(arrays, "weights"),
             optimizer=_unpack(arrays, "optimizer"),
             best=best,
+            balancing=_unpack(arrays, "balancing"),
+            weight_rows=note.get("weight_rows", []),
+            conflict_rows=note.get("conflict_rows", []),
         )
 
     def _check(self, stored: Mapping[str, Any]) -> None:
@@ -118,12 +127,15 @@ class Checkpoint:
             "steps": state.steps,
             "seconds": state.seconds,
             "has_best": state.best is not None,
+            "weight_rows": state.weight_rows,
+            "conflict_rows": state.conflict_rows,
         }
         arrays: dict[str, Any] = {
             "note": np.array(json.dumps(note)),
             **_pack("weights", state.weights),
             **_pack("optimizer", state.optimizer),
             **_pack("best", state.best or []),
+            **_pack("balancing", state.balancing),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         new = self.path.with_name(f"{FILE}.{os.getpid()}.new")

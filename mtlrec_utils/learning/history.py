@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 TOTAL = "total"
+WEIGHTS = ["epoch", "task", "weight"]
+CONFLICTS = ["epoch", "layer", "task_a", "task_b", "cosine", "norm_ratio"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,13 @@ class History:
         best_epoch: the epoch with the lowest total validation loss, or
             the last one without validation rows.
         weights_of: the epoch whose weights the model has now.
+        weights: columns epoch, task and weight: the weight that the
+            balancing method gave the task's loss or gradient, its mean
+            over the epoch's steps (static loss weights left out). Empty
+            for a method without weights.
+        conflicts: with ``fit(conflicts=True)``, the columns epoch and
+            those of ``gradient_conflicts``, on a fixed sample of training
+            rows after each epoch; else empty.
     """
 
     table: pd.DataFrame
@@ -35,6 +44,12 @@ class History:
     seconds: float
     best_epoch: int
     weights_of: int
+    weights: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=WEIGHTS)
+    )
+    conflicts: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=CONFLICTS)
+    )
 
     def losses(self, part: str = "train", task: str = TOTAL) -> pd.Series:
         """Return one curve, indexed by epoch.

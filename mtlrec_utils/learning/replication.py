@@ -156,8 +156,9 @@ def _train(
     optimizer = options.pop("optimizer", None)
     rate = options.pop("learning_rate", 1e-3)
     settings = Settings(seed=seed, **options)
-    program, set_rate = program_for(build, built(build, seed), optimizer, rate)
-    settings.check(rate if set_rate else optimizer, validation)
+    model = built(build, seed)
+    settings.check(rate if optimizer is None else optimizer, validation)
+    program, set_rate = program_for(build, model, optimizer, rate, settings)
     _check_test(test, program.losses.kinds)
     history = run(
         program,

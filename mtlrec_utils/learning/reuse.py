@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from mtlrec_utils.learning.checkpoints import assign, to_numpy
-from mtlrec_utils.learning.settings import chosen_optimizer
+from mtlrec_utils.learning.settings import Settings, chosen_optimizer
 from mtlrec_utils.learning.steps import TrainingProgram
 
 Builder = Callable[..., Any]
@@ -65,7 +65,11 @@ def built(build: Builder, seed: int) -> Any:
 
 
 def program_for(
-    build: Builder, model: Any, optimizer: Any, rate: Any
+    build: Builder,
+    model: Any,
+    optimizer: Any,
+    rate: Any,
+    settings: Settings,
 ) -> tuple[TrainingProgram, bool]:
     """Return a program that will train as if ``model`` were its own.
 
@@ -74,6 +78,7 @@ def program_for(
         model: freshly built.
         optimizer: to copy; None for the default.
         rate: learning rate of the default optimizer.
+        settings: of the run; their balancing is part of the program.
 
     Returns:
         The program, its weights and optimizer at the start; and whether
@@ -82,7 +87,11 @@ def program_for(
     if optimizer is not None:
         optimizer = type(optimizer).from_config(optimizer.get_config())
     optimizer, set_rate = chosen_optimizer(model, optimizer, rate)
-    key = _architecture(model) + _optimizer_text(optimizer, set_rate)
+    key = (
+        _architecture(model)
+        + _optimizer_text(optimizer, set_rate)
+        + str(settings.balancing_text())
+    )
     known = _kept(build)
     if known is not None and known[1].model is model:
         raise ValueError(
@@ -90,7 +99,13 @@ def program_for(
             "each call, or seeds would continue each other's training."
         )
     if known is None or known[0] != key:
-        program = TrainingProgram(model, optimizer, set_rate)
+        program = TrainingProgram(
+            model,
+            optimizer,
+            set_rate,
+            settings.balancing,
+            settings.balance_at,
+        )
         _keep(build, key, program)
         return program, set_rate
     program = known[1]

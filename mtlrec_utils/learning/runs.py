@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ from mtlrec_utils.learning.divergence import (
     check_weights,
 )
 from mtlrec_utils.learning.history import (
+    CONFLICTS,
     TOTAL,
+    WEIGHTS,
     History,
     best_epoch,
     epoch_rows,
@@ -69,6 +71,8 @@ def run(
             checkpoint, _identity(program, train, validation, settings, rate)
         )
     train = _informative(train, losses.tasks)
+    if program.balanced is not None:
+        program.balanced.reset()
     job = _Run(program, train, validation, settings, rate, weights)
     job.resume(store)
     if job.state.epoch > settings.epochs:
@@ -116,6 +120,9 @@ class _Run:
         self.validation = None
         if validation is not None:
             self.validation = program.load(validation)
+        self.measured = None
+        if settings.conflicts:
+            self.measured = program.measured_conflicts(train, settings.seed)
         program.trace(validation is not None)
         self.state = State(0, [], 0, 0.0, [], [], None)
 
@@ -128,6 +135,7 @@ class _Run:
             checkpoints.assign(
                 self.program.optimizer.variables, state.optimizer
             )
+            checkpoints.assign(self._balancing(), state.balancing)
         self.keep_all = store is not None
 
     def finished(self) -> bool:
@@ -157,6 +165,7 @@ class _Run:
                 epoch, "validation", means, self.weights, seconds
             )
         state.rows = state.rows + rows
+        self._diagnose(epoch)
         state.epoch, state.steps = epoch, epoch * self.steps_per_epoch
         state.seconds += time.perf_counter() - began
         if self.settings.patience and best_epoch(state.rows) == epoch:
@@ -166,6 +175,7 @@ class _Run:
             state.optimizer = checkpoints.to_numpy(
                 self.program.optimizer.variables
             )
+            state.balancing = checkpoints.to_numpy(self._balancing())
         line.report(
             epoch=f"{epoch}/{self.settings.epochs}",
             **{
@@ -186,7 +196,15 @@ class _Run:
         table = pd.DataFrame(
             state.rows, columns=["epoch", "part", "task", "loss", "seconds"]
         )
-        return History(table, state.steps, state.seconds, best, weights_of)
+        return History(
+            table,
+            state.steps,
+            state.seconds,
+            best,
+            weights_of,
+            pd.DataFrame(state.weight_rows, columns=WEIGHTS),
+            pd.DataFrame(state.conflict_rows, columns=CONFLICTS),
+        )
 
     def _train(self, epoch: int, line: Progress) -> dict[str, float]:
         """Run the steps of one epoch; return each task's mean loss."""
@@ -196,6 +214,7 @@ class _Run:
         rows = tf.constant(order, tf.int32)
         self.program.seed_dropout(settings.seed, epoch)
         sums = np.zeros((len(self.weights), 2))
+        given = np.zeros(len(self.weights))
         start, length = 0, 8
         while start < self.steps_per_epoch:
             stop = min(start + length, self.steps_per_epoch)
@@ -213,11 +232,35 @@ class _Run:
             )
             sums[:, 0] += (log[..., 0] * log[..., 1]).sum(axis=0)
             sums[:, 1] += log[..., 1].sum(axis=0)
+            given += log[..., 2:].sum(axis=(0, 2))
             line.advance(stop - start)
             if time.perf_counter() - before < _CALL_SECONDS / 2:
                 length *= 2
             start = stop
-        return self._means(sums)
+        means = self._means(sums)
+        self._balance(epoch, means, given / self.steps_per_epoch)
+        return means
+
+    def _balance(
+        self, epoch: int, means: Mapping[str, float], weights: np.ndarray
+    ) -> None:
+        """Tell the balancing method of an epoch; note its mean weights."""
+        if self.program.balanced is None:
+            return
+        self.program.balanced.after_epoch(
+            [self.weights[task] * mean for task, mean in means.items()]
+        )
+        if not np.isnan(weights).any():
+            self.state.weight_rows = self.state.weight_rows + [
+                {"epoch": epoch, "task": task, "weight": float(weight)}
+                for task, weight in zip(self.tasks, weights, strict=True)
+            ]
+
+    def _diagnose(self, epoch: int) -> None:
+        if self.measured is not None:
+            self.state.conflict_rows = self.state.conflict_rows + [
+                {"epoch": epoch, **row} for row in self.measured(self.weights)
+            ]
 
     def _rates(self, epoch: int, start: int, stop: int) -> np.ndarray:
         """Return the learning rate of some steps of an epoch."""
@@ -240,6 +283,10 @@ class _Run:
     def _weights(self) -> list[Any]:
         return self.program.model.weights
 
+    def _balancing(self) -> list[Any]:
+        balanced = self.program.balanced
+        return [] if balanced is None else list(balanced.state.values())
+
 
 def _check_judge(validation: Examples, weights: Mapping[str, float]) -> None:
     for task, weight in weights.items():
@@ -259,7 +306,10 @@ def _identity(
     rate: float | None,
 ) -> dict[str, Any]:
     """Describe a run; equal descriptions end with equal weights."""
-    identity = asdict(settings)
+    identity = asdict(replace(settings, balancing=None))
+    for option in ("balance_at", "conflicts"):
+        del identity[option]
+    identity["balancing"] = settings.balancing_text()
     if settings.decay is None:
         del identity["epochs"]  # a longer run goes on from a shorter one
     config = program.optimizer.get_config()

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import keras
 import numpy as np
 
 from mtlrec_utils.data.examples import Examples
+from mtlrec_utils.learning.balancing.method import (
+    Balancing,
+    LossBalancing,
+)
 from mtlrec_utils.learning.optimizers import RowSparseAdam
 
 DECAY: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "linear": lambda done: 1 - done,
     "cosine": lambda done: (1 + np.cos(np.pi * done)) / 2,
 }
+
+PLACES = ("parameters", "representation")
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,9 @@ class Settings:
     loss_weights: Mapping[str, float] | None = None
     patience: int | None = None
     seed: int = 0
+    balancing: Balancing | None = None
+    balance_at: str = "parameters"
+    conflicts: bool = False
 
     def check(self, rate: Any, validation: Examples | None) -> None:
         """Refuse settings that make no sense."""
@@ -58,6 +67,51 @@ class Settings:
             raise ValueError(
                 "decay needs a float learning_rate and the default "
                 "optimizer; a schedule or an own optimizer has its own."
+            )
+        self._check_balancing()
+
+    def balancing_text(self) -> str | None:
+        """Describe the balancing; equal texts balance equally."""
+        if self.balancing is None:
+            return None
+        kind = type(self.balancing)
+        given = {
+            f.name: getattr(self.balancing, f.name)
+            for f in fields(self.balancing)
+        }
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        return f"{name}({given!r}) at {self.balance_at}"
+
+    def _check_balancing(self) -> None:
+        method, at = self.balancing, self.balance_at
+        if at not in PLACES:
+            raise ValueError(
+                f"balance_at={at!r}: choose 'parameters' or 'representation'."
+            )
+        if method is not None and not isinstance(method, Balancing):
+            name = getattr(method, "__name__", None)
+            hint = (
+                f"an instance: {name}()"
+                if isinstance(method, type)
+                else "a method of mtlrec_utils.learning.balancing, such as "
+                "PCGrad()"
+            )
+            raise ValueError(f"balancing={method!r}: pass {hint}.")
+        if at == "representation" and (
+            method is None or isinstance(method, LossBalancing)
+        ):
+            what = "no balancing" if method is None else type(method).__name__
+            raise ValueError(
+                f"balance_at='representation' is for methods that look at "
+                f"gradients; with {what} leave it out."
+            )
+        weights = dict(self.loss_weights or {})
+        off = [task for task, weight in weights.items() if not weight]
+        if method is not None and off:
+            raise ValueError(
+                f"loss_weights gives {', '.join(map(repr, off))} a weight of "
+                "0, but balancing needs a loss of every task. Build the "
+                "model without it, or leave balancing out."
             )
 
 

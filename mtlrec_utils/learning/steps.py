@@ -8,12 +8,15 @@ steps. XLA stays off: on a CPU it halves the speed of table updates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from mtlrec_utils.learning.balanced_steps import BalancedStep
+from mtlrec_utils.learning.balancing.method import Balancing
+from mtlrec_utils.learning.conflicts import Conflicts
 from mtlrec_utils.learning.losses import (
     TaskLosses,
     label_type,
@@ -33,8 +36,8 @@ def summed_gradients(
 ) -> list[Any]:
     """Return the gradient of sum_t w_t L_t: static loss weights.
 
-    This is the one place where tasks meet in the update. A method that
-    balances gradients is another function with these arguments.
+    Without a balancing method, this is where tasks meet in the update;
+    ``balanced_steps.py`` has the step with one.
 
     Args:
         tape: recorded the losses.
@@ -61,13 +64,24 @@ class TrainingProgram:
         optimizer: a Keras optimizer; it is built for the model here.
         set_rate: write the learning rate of each step into the optimizer;
             False leaves a schedule of the optimizer's own in charge.
+        balancing: a method that balances the tasks; None adds their
+            weighted losses.
+        balance_at: "parameters" or "representation" (see ``fit``).
 
     Attributes:
         losses: the model's ``TaskLosses``.
         variables: the trainable variables.
+        balanced: the step under the balancing method; None without one.
     """
 
-    def __init__(self, model: Any, optimizer: Any, set_rate: bool) -> None:
+    def __init__(
+        self,
+        model: Any,
+        optimizer: Any,
+        set_rate: bool,
+        balancing: Balancing | None = None,
+        balance_at: str = "parameters",
+    ) -> None:
         self.model = model
         self.optimizer = optimizer
         self.losses = TaskLosses(model)
@@ -79,6 +93,13 @@ class TrainingProgram:
         if not optimizer.built:
             optimizer.build(model.trainable_variables)
         self._initial = [_constant(v.numpy()) for v in optimizer.variables]
+        self.balanced = None
+        if balancing is not None:
+            self.balanced = BalancedStep(
+                model, self.losses, optimizer, balancing, balance_at
+            )
+        self._conflicts: Conflicts | None = None
+        self._columns = 2 if self.balanced is None else 3
         self._run = tf.function(
             self._steps,
             input_signature=self._signature(training=True),
@@ -123,7 +144,9 @@ class TrainingProgram:
 
         Returns:
             float32 [len(steps), T, 2]: masked mean loss of each step and
-            task, and how many rows it rests on.
+            task, and how many rows it rests on. With a balancing method
+            [len(steps), T, 3]: also the weight it gave the task, NaN if
+            it has none.
         """
         return self._run(
             data,
@@ -139,6 +162,14 @@ class TrainingProgram:
         """Return the loss without training: float64 [T, 2], sum and rows."""
         batches = self._score(data, tf.constant(batch_size, tf.int32))
         return batches.numpy().astype(np.float64).sum(axis=0)
+
+    def measured_conflicts(
+        self, examples: Any, seed: int
+    ) -> Callable[[Mapping[str, float]], list[dict[str, Any]]]:
+        """Return what measures conflicts on a sample of some examples."""
+        if self._conflicts is None:
+            self._conflicts = Conflicts(self.model, self.losses)
+        return self._conflicts.on(examples, seed)
 
     def reset_optimizer(self) -> None:
         """Put the optimizer back to where it was when it was built."""
@@ -171,13 +202,17 @@ class TrainingProgram:
             return i + 1, log.write(i - first, self._step(batch, weights))
 
         log = tf.TensorArray(
-            tf.float32, stop - first, element_shape=(len(self.losses.tasks), 2)
+            tf.float32,
+            stop - first,
+            element_shape=(len(self.losses.tasks), self._columns),
         )
         _, log = tf.while_loop(lambda i, _: i < stop, step, (first, log))
         return log.stack()
 
     def _step(self, batch: Any, weights: Any) -> Any:
         """Forward, masked losses, gradients, update: one batch."""
+        if self.balanced is not None:
+            return self.balanced(batch, weights)
         masks = batch["masks"]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.variables)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mtlrec_utils.data.examples import Examples
+from mtlrec_utils.learning.balancing.method import Balancing
 from mtlrec_utils.learning.history import History
 from mtlrec_utils.learning.progress import wanted
 from mtlrec_utils.learning.runs import run
@@ -31,6 +32,9 @@ def fit(
     loss_weights: Mapping[str, float] | None = None,
     patience: int | None = None,
     seed: int = 0,
+    balancing: Balancing | None = None,
+    balance_at: str = "parameters",
+    conflicts: bool = False,
     progress: bool | None = None,
     checkpoint: str | Path | None = None,
 ) -> History:
@@ -59,6 +63,20 @@ def fit(
             so many epochs, and give back the best epoch's weights. None:
             no early stop, and the last epoch's weights stay.
         seed: of the order of rows and of dropout.
+        balancing: a method of ``learning.balancing``, such as
+            ``PCGrad()``. It is given the losses times their
+            `loss_weights`; weights of one task's own keep that task's
+            gradient. A batch without a known label of some task is not
+            balanced.
+        balance_at: what a method that looks at gradients looks at.
+            "parameters": the weights that two tasks or more share.
+            "representation": what shared layers hand on to tasks' own
+            ones; cheaper, and another algorithm: conflicts are judged row
+            by row before they meet in a weight, and the norm of a
+            combined gradient there bounds that at the weights only up to
+            a constant (Sener & Koltun, NeurIPS 2018, section 3.3).
+        conflicts: measure, after each epoch, how the tasks' gradients of
+            each shared layer agree (``History.conflicts``).
         progress: show a line of progress; None decides (see
             ``progress.wanted``).
         checkpoint: folder for the state after each epoch. The same call
@@ -74,11 +92,21 @@ def fit(
         ValueError: arguments or examples that do not fit the model.
     """
     settings = Settings(
-        epochs, batch_size, decay, dict(loss_weights or {}), patience, seed
+        epochs,
+        batch_size,
+        decay,
+        dict(loss_weights or {}),
+        patience,
+        seed,
+        balancing,
+        balance_at,
+        conflicts,
     )
     optimizer, set_rate = chosen_optimizer(model, optimizer, learning_rate)
     settings.check(learning_rate if set_rate else optimizer, validation)
-    program = TrainingProgram(model, optimizer, set_rate)
+    program = TrainingProgram(
+        model, optimizer, set_rate, balancing, balance_at
+    )
     return run(
         program,
         train,
