@@ -6,6 +6,18 @@ from mtlrec_utils.learning.balancing.equilibrium import (
     FairGrad,
     NashMTL,
 )
+from mtlrec_utils.learning.balancing.learned_weights import (
+    FAMO,
+    IMTLL,
+    UncertaintyWeights,
+)
+from mtlrec_utils.learning.balancing.loss_weights import (
+    DynamicWeightAverage,
+    GeometricMean,
+    RandomWeights,
+    StaticWeights,
+)
+from mtlrec_utils.learning.balancing.metabalance import MetaBalance
 from mtlrec_utils.learning.balancing.method import (
     Balancing,
     GradientBalancing,
@@ -15,6 +27,7 @@ from mtlrec_utils.learning.balancing.method import (
     gram_matrix,
 )
 from mtlrec_utils.learning.balancing.min_norm import MGDA, CAGrad
+from mtlrec_utils.learning.balancing.norms import GradNorm, NormBalancing
 from mtlrec_utils.learning.balancing.projections import (
     GradDrop,
     GradVac,
@@ -24,23 +37,33 @@ from mtlrec_utils.learning.balancing.projections import (
 from mtlrec_utils.learning.balancing.simple import Mean, Sum
 
 __all__ = [
-    "CAGrad",
-    "DBMTL",
-    "MGDA",
-    "IMTLG",
     "AlignedMTL",
     "Balancing",
+    "CAGrad",
+    "DBMTL",
+    "DynamicWeightAverage",
+    "FAMO",
     "FairGrad",
+    "GeometricMean",
     "GradDrop",
+    "GradNorm",
     "GradVac",
     "GradientBalancing",
     "GramBalancing",
+    "IMTLG",
+    "IMTLL",
     "LossBalancing",
+    "MGDA",
     "Mean",
+    "MetaBalance",
     "NashMTL",
+    "NormBalancing",
     "PCGrad",
+    "RandomWeights",
+    "StaticWeights",
     "Sum",
     "UPGrad",
+    "UncertaintyWeights",
     "direction",
     "gram_matrix",
 ]
