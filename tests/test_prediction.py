@@ -1,5 +1,7 @@
 """predict and evaluate: same numbers as the model's, under its own names."""
 
+import gc
+import logging
 from dataclasses import replace
 
 import keras
@@ -64,6 +66,19 @@ def test_what_prediction_keeps_is_not_saved(model, tmp_path):
     assert [layer.name for layer in again.layers] == layers
     for task, values in predict(again, rows).items():
         np.testing.assert_array_equal(values, expected[task])
+
+
+def test_many_models_in_a_loop_meet_no_warning_of_retracing(caplog):
+    rows = examples(20)
+    log = logging.getLogger("tensorflow")
+    log.addHandler(caplog.handler)
+    try:
+        for _ in range(8):  # TensorFlow warns at the fifth of one address
+            predict(small_model(), rows)
+            gc.collect()
+    finally:
+        log.removeHandler(caplog.handler)
+    assert not [r for r in caplog.records if "retracing" in r.getMessage()]
 
 
 def test_metrics_are_those_of_the_known_rows(model):

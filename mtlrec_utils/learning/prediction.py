@@ -33,6 +33,9 @@ class _Predictor:
             autograph=False,
             jit_compile=False,
         )
+        # Traced by name: TensorFlow counts tracing calls and would warn a
+        # loop over many models of "retracing".
+        self.run.get_concrete_function()
 
 
 def predict(

@@ -2,12 +2,12 @@
 
 Independent worlds, all their labels. Shared-bottom and MMoE have equally many
 parameters; the two single-task models have an embedding table each and so
-more. Every model has three trials in a world of its own, seed 0, chosen by
-validation loss: the single-task models a learning rate, the joint ones the
-weight of the like loss. The worlds that count come after it.
+more. In every world anew, each model has six trials, chosen by the validation
+losses, each task weighted 1: the single-task models six learning rates, the
+joint ones two rates and three weights of the like loss.
 """
 
-from functools import lru_cache, partial
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,6 @@ from mtlrec_utils.models import (
 tf.config.threading.set_intra_op_parallelism_threads(1)
 
 SEEDS = range(1, 6)  # one world each
-TUNING_WORLD = 0
 CORRELATIONS = (0.0, 0.5, 0.9)
 COLUMNS = [
     "user",
@@ -42,9 +41,12 @@ COLUMNS = [
 SIZES = {"embedding_dimension": 8, "tower_units": (8,)}
 EXPERTS = {"n_experts": 4, "expert_units": (16,)}
 FIT = {"epochs": 15, "patience": 2, "batch_size": 256}
-RATES = {"learning_rate": [1e-3, 3e-3, 1e-2]}
-WEIGHTS = {"loss_weights": [{"like": w} for w in (0.1, 0.3, 1.0)]}
-JOINT_RATE = {"learning_rate": 3e-3}
+ALONE_GRID = {"learning_rate": [1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2]}
+JOINT_GRID = {
+    "learning_rate": [3e-3, 1e-2],
+    "loss_weights": [{"like": weight} for weight in (0.1, 0.3, 1.0)],
+}
+JOINT = ("shared_bottom", "mmoe")
 ALONE = "single_task"
 PAIRS = (("mmoe", "shared_bottom"), ("mmoe", ALONE), ("shared_bottom", ALONE))
 
@@ -97,26 +99,6 @@ def builders(schema: Schema) -> dict:
     }
 
 
-@lru_cache
-def settings(task_correlation: float) -> dict[str, dict]:
-    """Choose each model's settings in the world kept for it."""
-    _, _, schema, (train, validation, _) = encoded(
-        task_correlation, TUNING_WORLD
-    )
-    chosen = {}
-    for name, build in builders(schema).items():
-        joint = name in ("shared_bottom", "mmoe")
-        found = tune(
-            build,
-            WEIGHTS if joint else RATES,
-            train,
-            validation,
-            **(FIT | JOINT_RATE if joint else FIT),
-        )
-        chosen[name] = (JOINT_RATE if joint else {}) | found.fit_options
-    return chosen
-
-
 def segment_share(gates: np.ndarray, segments: np.ndarray) -> float:
     """Return the share of the gates' variance that lies between segments.
 
@@ -135,6 +117,17 @@ def segment_share(gates: np.ndarray, segments: np.ndarray) -> float:
 def run(unit: dict) -> pd.DataFrame:
     """Train all models in one world; read MMoE's gates."""
     world, future, schema, parts = encoded(**unit)
+    models = builders(schema)
+    chosen = {
+        name: tune(
+            build,
+            JOINT_GRID if name in JOINT else ALONE_GRID,
+            *parts[:2],
+            seed=unit["seed"],
+            **FIT,
+        ).fit_options
+        for name, build in models.items()
+    }
     built = {}
 
     def keeping(name: str, build: partial):
@@ -145,10 +138,10 @@ def run(unit: dict) -> pd.DataFrame:
         return wrapped
 
     found = replicate(
-        {name: keeping(name, b) for name, b in builders(schema).items()},
+        {name: keeping(name, b) for name, b in models.items()},
         *parts,
         seeds=[unit["seed"]],
-        per_model=settings(unit["task_correlation"]),
+        per_model=chosen,
         **FIT,
     )
     best = world.best_metrics(future).query("metric == 'auc'")
@@ -158,7 +151,12 @@ def run(unit: dict) -> pd.DataFrame:
     rows = rows.merge(
         best[["task", "value"]].rename(columns={"value": "best"}), on="task"
     )
-    alone = rows["model"].isin(["click", "like"])
+    rows["rate"] = [chosen[name]["learning_rate"] for name in rows["model"]]
+    rows["like_weight"] = [
+        chosen[name].get("loss_weights", {}).get("like", np.nan)
+        for name in rows["model"]
+    ]
+    alone = ~rows["model"].isin(JOINT)
     rows.loc[alone, "parameters"] = rows.loc[alone, "parameters"].sum()
     user = future["user"].to_numpy()
     segments = world.segments()
@@ -172,6 +170,11 @@ def run(unit: dict) -> pd.DataFrame:
     )
 
 
+def listed(values: pd.Series) -> str:
+    """Write each world's value, in order of the seeds."""
+    return " ".join(f"{value:g}" for value in values)
+
+
 def table(results: pd.DataFrame) -> pd.DataFrame:
     """One row per correlation, task and pair of models, over the worlds."""
     rows = []
@@ -180,6 +183,10 @@ def table(results: pd.DataFrame) -> pd.DataFrame:
         scores = cell.pivot(index="seed", columns="model", values="value")
         sizes = cell.groupby("model")["parameters"].mean()
         gates = cell[cell["model"] == "mmoe"]
+        rates = cell.pivot(index="seed", columns="model", values="rate")
+        weights = cell.pivot(
+            index="seed", columns="model", values="like_weight"
+        )
         for candidate, baseline in PAIRS:
             difference = (scores[candidate] - scores[baseline]).to_numpy()
             mean, low, high = paired_interval(difference)
@@ -199,6 +206,11 @@ def table(results: pd.DataFrame) -> pd.DataFrame:
                     "worlds": len(scores),
                     "candidate_parameters": round(sizes[candidate]),
                     "baseline_parameters": round(sizes[baseline]),
+                    "differences": listed(difference.round(4)),
+                    "candidate_rates": listed(rates[candidate]),
+                    "baseline_rates": listed(rates[baseline]),
+                    "candidate_like_weights": listed(weights[candidate]),
+                    "baseline_like_weights": listed(weights[baseline]),
                     "segment_share": gates["segment_share"].mean(),
                     "shuffled_share": gates["shuffled_share"].mean(),
                 }
