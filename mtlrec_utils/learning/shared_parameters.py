@@ -52,8 +52,8 @@ class SharedParameters:
         variables: the trainable variables that tasks share, in the order
             of the layers.
         own: task -> trainable variables of its own.
-        last_kernels: of each of the last layers its last kernel (or, if
-            it has none, its last weight).
+        last_kernels: of each of the last layers its last weight of the
+            highest rank.
         fork_names: name of the layer that each fork comes from.
     """
 
@@ -184,7 +184,7 @@ class SharedParameters:
         last = [x for x in self.layers if id(x) not in followed]
         self.last_layers = last or self.layers[-1:]
         self.last_kernels = [
-            max(_trainable(layer)[::-1], key=lambda v: len(v.shape) > 1)
+            max(_trainable(layer)[::-1], key=lambda v: len(v.shape))
             for layer in self.last_layers
         ]
 
