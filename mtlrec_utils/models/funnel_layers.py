@@ -139,7 +139,8 @@ class CounterfactualChance(_FunnelOutput):
     def row_loss(self, ends: Any, label: Any, known: Any) -> Any:
         """Return the risk of each row, [B]; ``known`` marks the clicks."""
         conversion, click, *imputation = (ops.squeeze(e, -1) for e in ends)
-        error = ops.softplus(conversion) - label * conversion
+        error = -label * ops.log_sigmoid(conversion)
+        error -= (1.0 - label) * ops.log_sigmoid(-conversion)
         propensity = ops.maximum(ops.sigmoid(click), self.floor)
         weight = known / ops.stop_gradient(propensity)
         if not imputation:
