@@ -25,8 +25,10 @@ help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' \
 		$(MAKEFILE_LIST)
 
+# Its settings leave out the buttons of nbgrader, which are a teacher's.
 lab: $(VENV)/.ready  ## Open the course in JupyterLab (sets up on first use)
 	$(RUN) -m jupyterlab --notebook-dir=. --ip=127.0.0.1 \
+		--LabApp.app_settings_dir='$(CURDIR)/tools/jupyterlab' \
 		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
 test: $(VENV)/.ready lint  ## Lint, then run every test

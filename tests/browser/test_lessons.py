@@ -90,6 +90,22 @@ def test_the_server_lets_nobody_in_without_its_token(
     page.close()
 
 
+def test_a_teachers_buttons_are_not_shown(browser: Browser, server: LabServer):
+    """nbgrader is installed for the builder; its buttons confuse learners."""
+    page = browser.new_page(viewport=WINDOW)
+    page.goto(f"{server.url}lab?token={server.token}", timeout=STEP)
+    expect(page.get_by_role("menuitem", name="Help")).to_be_visible(
+        timeout=STEP
+    )
+    settings = page.locator("#jupyter-config-data").text_content()
+    assert settings
+    config = json.loads(settings)
+    names = [entry["name"] for entry in config["federated_extensions"]]
+    assert "@jupyter/nbgrader" in names  # else nothing is left to hide
+    expect(page.get_by_role("menuitem", name="Nbgrader")).to_have_count(0)
+    page.close()
+
+
 # -- the instrument itself -------------------------------------------------
 
 
