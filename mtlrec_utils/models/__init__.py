@@ -16,6 +16,7 @@ _OFFERED = {
         "equal_capacity_units",
         "units_of_equal_capacity",
     ),
+    "classifier": ("Pair", "classifier"),
     "cross_stitch": ("CrossStitch", "cross_stitch", "cross_stitch_values"),
     "features_and_towers": ("joined_features", "task_outputs"),
     "l2_constrained": ("PairwiseDifference", "l2_constrained"),
@@ -35,6 +36,12 @@ _OFFERED = {
     ),
     "ple": ("cgc", "ple"),
     "position_bias": ("mmoe_with_position_bias", "position_bias"),
+    "set_encoding": (
+        "MaskedMean",
+        "PairFeatures",
+        "SelfAttention",
+        "Tokens",
+    ),
 }
 _NAMES = {name for names in _OFFERED.values() for name in names}
 
