@@ -11,6 +11,7 @@ from typing import Any
 
 # module -> what it offers here
 _OFFERED = {
+    "aitm": ("aitm", "count_violations", "transfer_weights"),
     "capacity": (
         "count_parameters",
         "equal_capacity_units",
@@ -19,6 +20,13 @@ _OFFERED = {
     "classifier": ("Pair", "classifier"),
     "cross_stitch": ("CrossStitch", "cross_stitch", "cross_stitch_values"),
     "features_and_towers": ("joined_features", "task_outputs"),
+    "funnel": ("esmm",),
+    "funnel_layers": (
+        "CounterfactualChance",
+        "ProductOfChances",
+        "UntrainedChance",
+    ),
+    "information_transfer": ("Calibrator", "TransferAttention"),
     "l2_constrained": ("PairwiseDifference", "l2_constrained"),
     "layers": (
         "MLP",
