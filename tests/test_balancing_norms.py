@@ -227,12 +227,10 @@ def test_metabalance_fully_forgets_the_size_of_an_auxiliary_loss(factor):
 
 
 def test_metabalance_survives_norms_whose_ratio_leaves_float32():
-    times = tf.constant([[1e-15], [1e16], [1e16]], tf.float32)
-    parts = [1e-3 * times * rows for rows in jacobian()]
-    parts = [tf.concat([rows, tf.zeros([3, 1])], 1) for rows in parts]
-    summed, _ = combine(MetaBalance("like", relax=1.0), parts)
-    assert all(np.isfinite(part).all() for part in summed)
-    assert all((part[:-1] != 0).any() for part in summed)
+    rows = [[1e10, 0.0], [0.0, 1e-30]]
+    part = direction(MetaBalance("task_0", relax=1.0), rows)
+    assert part[0] == 1e10
+    assert 0 < part[1] <= 1e10
 
 
 def test_metabalance_does_not_care_for_the_order_of_tasks():
@@ -339,7 +337,7 @@ def train(method, rate, epochs=16, steps=250):
         (UncertaintyWeights(0.05), 0.01, log_equilibrium, 1e-4),
         (IMTLL(0.05), 0.01, log_equilibrium, 1e-4),
         (IMTLL(0.05, mean_one=True), 0.01, log_equilibrium, 1e-4),
-        (FAMO(decay=0.01), 0.01, log_equilibrium, 2e-3),
+        (FAMO(), 0.01, log_equilibrium, 1e-3),
         (GradNorm(0.0), 0.01, lambda: gradnorm_equilibrium(0.0), 1e-4),
         (GradNorm(1.5), 0.01, lambda: gradnorm_equilibrium(1.5), 1e-4),
         # With two tasks in one dimension the relaxed lengths cancel where

@@ -148,7 +148,10 @@ class FAMO(OwnSizeBalancing):
 
     so that a task which improved more than the average loses weight. x
     starts at 0: weights proportional to 1/L. Multiplying a loss by a
-    constant changes neither delta nor the direction of the update.
+    constant changes neither delta nor the direction of the update. Once
+    the model stands still, delta is 0 and only the decay moves x: in the
+    long run FAMO minimises the product of the losses, like ``IMTLL``, and
+    without decay it stays where the gradients first cancelled.
 
     The loop must look twice (``looks_twice``): it computes the losses of
     the batch, asks ``weights``, updates the model, computes the losses of
@@ -175,7 +178,7 @@ class FAMO(OwnSizeBalancing):
     looks_twice: ClassVar[bool] = True
 
     learning_rate: float = 0.025
-    decay: float = 1e-3
+    decay: float = 0.01
 
     def __post_init__(self) -> None:
         check_number(self, "learning_rate", 0)
