@@ -26,7 +26,22 @@ BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "shared_bottom": models.shared_bottom,
     "omoe": models.omoe,
     "mmoe": models.mmoe,
+    "cross_stitch": models.cross_stitch,
+    "l2_constrained": models.l2_constrained,
+    "cgc": models.cgc,
+    "ple": models.ple,
+    "mmoe_with_position_bias": lambda schema, **options: (
+        models.mmoe_with_position_bias(
+            schema, **(age_is_bias(schema) | {"bias_dropout": 0.0} | options)
+        )
+    ),
 }
+
+
+def age_is_bias(schema: Any) -> dict[str, Any]:
+    """Name the last feature of a small schema as the one that biases."""
+    features = getattr(schema, "features", ())
+    return {"bias_features": [f.column for f in features[-1:]]}
 
 
 def small_schema(

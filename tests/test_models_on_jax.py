@@ -21,6 +21,7 @@ from models_under_test import (
 
 from mtlrec_utils import models
 
+WITH_GATES = ("omoe", "mmoe", "cgc", "ple", "mmoe_with_position_bias")
 ROOT = Path(__file__).resolve().parents[1]
 
 # Reads what the TensorFlow side wrote.
@@ -32,7 +33,8 @@ from mtlrec_utils import models
 
 assert keras.backend.backend() == "jax"
 folder = Path(sys.argv[1])
-# A saved model needs no other import of ours than the models.
+# A saved model needs no other import of ours than one of the models.
+from mtlrec_utils.models import mmoe
 saved = {
     path.stem: keras.saving.load_model(path)
     for path in folder.glob("*.keras")
@@ -43,16 +45,15 @@ from mtlrec_utils.data.schema import Schema
 schema = Schema.load(folder / "schema.json")
 inputs = dict(np.load(folder / "inputs.npz"))
 labels = dict(np.load(folder / "labels.npz"))
-builders = {
-    "single_task": lambda s, **o: models.single_task(s, "click", **o),
-    "shared_bottom": models.shared_bottom,
-    "omoe": models.omoe,
-    "mmoe": models.mmoe,
+extra = {
+    "single_task": {"task": "click"},
+    "mmoe_with_position_bias": {"bias_features": ["age"]},
 }
 moved = {}
-for name, build in builders.items():
-    gates = {"gate_dropout": 0.1} if name.endswith("moe") else {}
-    model = build(schema, dropout=0.1, seed=1, **gates)
+for name in json.loads(sys.argv[2]):
+    build = getattr(models, name)
+    gates = {"gate_dropout": 0.1} if name in json.loads(sys.argv[3]) else {}
+    model = build(schema, dropout=0.1, seed=1, **extra.get(name, {}), **gates)
     model.load_weights(folder / f"{name}.weights.h5")
     out = {k: np.asarray(v) for k, v in model(inputs).items()}
     if gates:
@@ -89,7 +90,7 @@ def results(tmp_path_factory):
     np.savez(folder / "labels.npz", **random_labels(schema))
     expected = {}
     for name, build in BUILDERS.items():
-        gates = {"gate_dropout": 0.1} if name.endswith("moe") else {}
+        gates = {"gate_dropout": 0.1} if name in WITH_GATES else {}
         model = build(schema, dropout=0.1, seed=2, **gates)
         shift_every_weight(model)
         model.save(folder / f"{name}.keras")
@@ -101,7 +102,8 @@ def results(tmp_path_factory):
                 {f"gate_{task}": gate for task, gate in values.items()}
             )
     done = subprocess.run(
-        [sys.executable, "-c", ON_JAX, str(folder)],
+        [sys.executable, "-c", ON_JAX, str(folder)]
+        + [json.dumps(list(names)) for names in (BUILDERS, WITH_GATES)],
         cwd=ROOT,
         env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
         capture_output=True,

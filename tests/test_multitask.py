@@ -104,7 +104,8 @@ def test_inputs_outputs_and_layer_names(build):
         assert {f"tower_{task}", f"logit_{task}", task} <= names
         assert outputs[task].shape == (24, 1)
     assert model.get_layer("embedding").output.shape == (None, 4 * 16)
-    assert model.get_layer("features").output.shape == (None, 4 * 16 + 2)
+    numbers = 1 if model.name == "mmoe_with_position_bias" else 2
+    assert model.get_layer("features").output.shape == (None, 64 + numbers)
 
 
 def test_layers_between_front_and_towers():
@@ -320,7 +321,7 @@ def test_the_order_of_tasks_changes_no_output(build):
 @pytest.mark.parametrize(
     ("first", "second"), [("a", "b"), ("b", "a"), ("click_long", "click")]
 )
-@pytest.mark.parametrize("name", ["shared_bottom", "omoe", "mmoe"])
+@pytest.mark.parametrize("name", sorted(set(BUILDERS) - {"single_task"}))
 def test_each_metric_lands_under_its_own_name(name, first, second):
     schema = small_schema([Task(first), Task(second)])
     model = BUILDERS[name](schema, seed=1)
@@ -343,17 +344,17 @@ def test_each_metric_lands_under_its_own_name(name, first, second):
     np.testing.assert_allclose(predicted[second], 0.9, rtol=1e-5)
 
 
-def test_names_with_a_common_prefix_stay_separate():
-    model = models.mmoe(SCHEMA, seed=1)
+def test_names_with_a_common_prefix_stay_separate(build):
+    model = build(SCHEMA, seed=1)
     shift_every_weight(model)
     before = predict(model, INPUTS)
-    gate = model.get_layer("gate_click")
-    tower = model.get_layer("tower_click")
-    for weight in (*gate.weights, *tower.weights):
-        weight.assign(-np.asarray(weight) + 0.2)
+    for layer in model.layers:
+        if layer.name in ("gate_click", "tower_click", "logit_click"):
+            for weight in layer.weights:
+                weight.assign(-np.asarray(weight) + 0.2)
     after = predict(model, INPUTS)
     assert np.abs(after["click"] - before["click"]).max() > 1e-3
-    for name in ("click_long", "minutes"):
+    for name in set(after) - {"click"}:
         np.testing.assert_array_equal(after[name], before[name])
 
 
@@ -466,11 +467,28 @@ def test_gate_values_are_shares_per_row_task_and_expert(build_mixture):
     assert same == (model.name == "omoe")
 
 
-@pytest.mark.parametrize("name", ["single_task", "shared_bottom"])
+@pytest.mark.parametrize(
+    "name", ["single_task", "shared_bottom", "cross_stitch", "l2_constrained"]
+)
 def test_gate_values_of_a_model_without_gates(name):
     model = BUILDERS[name](SCHEMA)
     with pytest.raises(ValueError, match="has no gates"):
         models.gate_values(model, INPUTS)
+    with pytest.raises(ValueError, match="has no gates"):
+        models.gate_columns(model)
+
+
+def test_all_experts_of_a_single_mixture_are_shared(build_mixture):
+    model = build_mixture(SCHEMA, n_experts=3)
+    assert models.gate_columns(model) == dict.fromkeys(
+        SCHEMA.task_names, ("shared", "shared", "shared")
+    )
+    np.testing.assert_array_equal(
+        models.gate_values(model, INPUTS, level=1)["click"],
+        models.gate_values(model, INPUTS)["click"],
+    )
+    with pytest.raises(ValueError, match="level must be 1 to 1"):
+        models.gate_values(model, INPUTS, level=2)
 
 
 def test_omoe_is_mmoe_with_tied_gates():
@@ -623,11 +641,16 @@ def test_a_prediction_does_not_depend_on_its_batch(build):
             np.testing.assert_allclose(value[0], whole[name][i], atol=1e-5)
 
 
+def is_drawn(weight):
+    """Whether a weight starts at random: no bias, no mixing matrix."""
+    return weight.path.split("/")[-1].startswith(("kernel", "table"))
+
+
 def test_same_seed_same_weights_and_other_seed_others(build):
     a, b, c = (build(SCHEMA, seed=seed) for seed in (1, 1, 2))
     for ours, same, other in zip(a.weights, b.weights, c.weights, strict=True):
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(same))
-        if "bias" not in ours.path:
+        if is_drawn(ours):
             assert np.abs(np.asarray(ours) - np.asarray(other)).max() > 1e-3
 
 
@@ -641,13 +664,14 @@ def test_no_two_weights_start_alike(build):
         )
         drawn = {}
         for weight in model.weights:
-            if "bias" not in weight.path:
+            if is_drawn(weight):
                 values = np.asarray(weight).ravel()
                 drawn[weight.path] = (values / values.std())[:16]
         paths = sorted(drawn)
         for i, path in enumerate(paths):
             for other in paths[:i]:
-                gap = np.abs(drawn[path] - drawn[other]).max()
+                n = min(len(drawn[path]), len(drawn[other]))
+                gap = np.abs(drawn[path][:n] - drawn[other][:n]).max()
                 assert gap > 0.1, (path, other)
 
 
@@ -685,34 +709,59 @@ def test_gate_options_reach_the_gates(build_mixture):
 
 
 @pytest.mark.parametrize("name", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision(policy, name):
-    exact = unchanged("mmoe")
+@pytest.mark.parametrize("pattern", BUILDERS)
+def test_mixed_precision(policy, name, pattern):
+    exact = unchanged(pattern)
     policy(name)
-    model = models.mmoe(SCHEMA, seed=1)
+    model = BUILDERS[pattern](SCHEMA, seed=1)
     outputs = model(INPUTS)
-    for layer in ("embedding", "experts", "mixture_click", "tower_click"):
-        hidden = keras.Model(model.inputs, model.get_layer(layer).output)
-        assert hidden(INPUTS).dtype == name.removeprefix("mixed_")
+    half = name.removeprefix("mixed_")
+    hidden = {
+        layer.name: layer.output
+        for layer in model.layers
+        if layer.name.startswith(
+            ("embedding", "experts", "mixture", "tower", "bottom", "cross")
+        )
+        or layer.name.startswith("level")
+        and "gate" not in layer.name
+    }
+    assert len(hidden) >= 3
+    values = keras.Model(model.inputs, hidden)(INPUTS)
+    for value in keras.tree.flatten(values):
+        assert value.dtype == half
     assert all(value.dtype == "float32" for value in outputs.values())
     assert_same_outputs(predict(model, INPUTS), predict(exact, INPUTS), 0.02)
-    for gate in models.gate_values(model, INPUTS).values():
+    gates = [x for x in model.layers if isinstance(x, models.SoftmaxGate)]
+    for gate in gates and models.gate_values(model, INPUTS).values():
         np.testing.assert_allclose(gate.sum(axis=1), 1, atol=1e-6)
-    model.compile("adam", loss=losses_of(SCHEMA), run_eagerly=True)
-    losses = [model.train_on_batch(INPUTS, LABELS) for _ in range(5)]
+    model.compile("adam", loss=only_of(model), run_eagerly=True)
+    labels = {task: LABELS[task] for task in outputs}
+    losses = [model.train_on_batch(INPUTS, labels) for _ in range(5)]
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0]
 
 
-def test_compiled_by_xla():
-    schema = small_schema(TASKS[:1])
+def only_of(model):
+    """The losses of the tasks that a model has."""
+    losses = losses_of(SCHEMA)
+    return {task: losses[task] for task in model.output}
+
+
+XLA_OPTIONS = {
+    "mmoe": {"n_experts": 2, "gate_dropout": 0.1},
+    "cross_stitch": {"bottom_units": (6,)},
+    "l2_constrained": {"bottom_units": (6,)},
+    "ple": {"n_task_experts": 1, "n_shared_experts": 1, "gate_dropout": 0.1},
+    "mmoe_with_position_bias": {"n_experts": 2, "bias_dropout": 0.1},
+}
+
+
+@pytest.mark.parametrize("name", XLA_OPTIONS)
+def test_compiled_by_xla(name):
+    schema = small_schema(TASKS[:2])
     inputs, labels = random_inputs(schema), random_labels(schema)
-    model = models.mmoe(
-        schema,
-        n_experts=2,
-        dropout=0.1,
-        gate_dropout=0.1,
-        tower_units=(),
-        seed=1,
+    model = BUILDERS[name](
+        schema, dropout=0.1, tower_units=(), seed=1, **XLA_OPTIONS[name]
     )
     model.compile("sgd", loss="binary_crossentropy", jit_compile=True)
     before = [np.asarray(weight) for weight in model.weights]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from mtlrec_utils.data.examples import Examples
 from mtlrec_utils.learning.losses import TaskLosses
+from mtlrec_utils.models.feature_parts import TakeColumns
 
 
 def check_examples(losses: TaskLosses, examples: Examples, name: str) -> None:
@@ -64,9 +66,10 @@ def _check_ids(layer: Any, ids: np.ndarray, name: str) -> None:
     # On a CPU such an id stops the step with an error that names neither
     # row nor column; on a GPU it silently reads zeros.
     low, high = ids.min(axis=0), ids.max(axis=0)
+    read = _columns_read(layer, ids.shape[1])
     for feature in layer.columns:
         size = layer.field_sizes[feature.field]
-        for column in range(feature.start, feature.stop):
+        for column in read[feature.start : feature.stop]:
             if low[column] < 0 or high[column] >= size:
                 raise ValueError(
                     f"{name}.ids column {column} holds {low[column]} to "
@@ -74,6 +77,17 @@ def _check_ids(layer: Any, ids: np.ndarray, name: str) -> None:
                     f"{size - 1}. Encode the rows with the schema the model "
                     "was built from."
                 )
+
+
+def _columns_read(layer: Any, n_columns: int) -> Sequence[int]:
+    """Return the id columns that a layer of embeddings reads."""
+    try:
+        source = layer.input._keras_history.operation
+    except (AttributeError, ValueError):  # used more than once
+        source = None
+    if isinstance(source, TakeColumns):
+        return source.columns
+    return range(n_columns)
 
 
 def _check_labels(

@@ -142,7 +142,7 @@ def _mixture(
     path: str,
     hidden: Any,
     experts: Mapping[str, Any],
-    gates: tuple[Any, ...],
+    gates: tuple[float, float, bool, int | None],
     name: str,
 ) -> Any:
     """Mix [own; shared] experts, or all of them on the shared path."""

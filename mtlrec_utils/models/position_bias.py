@@ -19,7 +19,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mtlrec_utils.models.checks import dropout_rate
+from mtlrec_utils.models.checks import dropout_rate, positive_widths
 from mtlrec_utils.models.feature_parts import split_features
 from mtlrec_utils.models.features_and_towers import (
     activated,
@@ -36,6 +36,7 @@ from mtlrec_utils.models.initialisation import (
 )
 from mtlrec_utils.models.layers import MLP, WeightedSum
 from mtlrec_utils.models.mixtures import expert_layer, gate_layer
+from mtlrec_utils.models.reading import layer_values
 
 
 @register
@@ -130,6 +131,8 @@ def mmoe_with_position_bias(
     Ranking System", RecSys 2019, section 4.3.
     """
     tasks = tasks_by_name(schema)
+    bias_units = positive_widths("bias_units", bias_units)
+    (bias_dimension,) = positive_widths("bias_dimension", (bias_dimension,))
     inputs = model_inputs(schema)
     main, side = split_features(schema, bias_features, "bias_features")
     features = joined(
