@@ -391,3 +391,13 @@ def test_split_at_random_refuses():
         split_at_random([1, 2, 3])
     with pytest.raises(ValueError, match="would be empty"):
         split_at_random(pd.DataFrame({"a": [1, 2]}))
+
+
+def test_all_that_a_user_needs_is_named_by_the_package():
+    from mtlrec_utils import data
+    from mtlrec_utils.data import examples, schema
+
+    for module in (examples, schema):
+        for name in module.__all__:
+            assert name in data.__all__
+            assert getattr(data, name) is getattr(module, name)
