@@ -150,17 +150,6 @@ def test_scores_are_left_as_they_were():
     assert scores.tolist() == [[3, 2, 1]]
 
 
-def test_chunks_do_not_change_the_values(monkeypatch):
-    rng = np.random.default_rng(2)
-    scores = rng.normal(size=(40, 25)).round(1)
-    relevant = (rng.random((40, 25)) < 0.2).astype(int)
-    whole = ev.full_ranking(relevant, scores)
-    monkeypatch.setattr("mtlrec_utils.evidence.ranking_metrics._CHUNK", 60)
-    parts = ev.full_ranking(relevant, scores)
-    assert np.array_equal(whole.above, parts.above)
-    assert np.array_equal(whole.tied, parts.tied)
-
-
 # --- sampled metrics ----------------------------------------------------
 
 

@@ -3,6 +3,13 @@
 Knows nothing of models or data sets: arrays in, numbers and words out.
 """
 
+from mtlrec_utils.evidence.catalogue_metrics import (
+    coverage,
+    exposure_gini,
+    popularity_bias,
+    popularity_buckets,
+    popularity_rank,
+)
 from mtlrec_utils.evidence.compare import (
     Comparison,
     compare,
@@ -42,7 +49,6 @@ from mtlrec_utils.evidence.ranking_metrics import (
     mean_reciprocal_rank,
     ndcg_at_k,
     recall_at_k,
-    sampled_hit_rate,
 )
 from mtlrec_utils.evidence.results import (
     ResultTable,
@@ -51,6 +57,7 @@ from mtlrec_utils.evidence.results import (
     verdict_disagreements,
     write_results,
 )
+from mtlrec_utils.evidence.sampled_metrics import sampled_hit_rate
 from mtlrec_utils.evidence.verdicts import (
     Interval,
     holm,
@@ -74,7 +81,9 @@ __all__ = [
     "compare_many",
     "compare_per_group",
     "comparison_table",
+    "coverage",
     "expected_calibration_error",
+    "exposure_gini",
     "full_ranking",
     "gauc",
     "gauc_with_counts",
@@ -92,6 +101,9 @@ __all__ = [
     "ndcg_at_k",
     "normalised_entropy",
     "paired_interval",
+    "popularity_bias",
+    "popularity_buckets",
+    "popularity_rank",
     "r2",
     "read_results",
     "recall_at_k",

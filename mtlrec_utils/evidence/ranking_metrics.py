@@ -15,11 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 
 from mtlrec_utils.evidence import arrays
 from mtlrec_utils.evidence.relevance import Relevance, relevance_matrix
 
-_CHUNK = 4_000_000  # entries compared at a time: bounds the memory
+_FEW = 24  # so many comparisons of a row cost less than sorting it
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,13 @@ class FullRanking:
     """Where each user's relevant items stand among all candidates.
 
     One pass over the scores makes it; every metric and every cut-off then
-    costs next to nothing. The first four arrays hold one entry per relevant
+    costs next to nothing. The first five arrays hold one entry per relevant
     item, ordered by user; the methods return one value per counted user, in
     the order of ``users``.
 
     Attributes:
         user: Position 0.. of the item's user in ``users``.
+        item: Number of the item, its column in the score matrix.
         above: Candidates that score strictly higher.
         tied: Candidates with the same score, the item itself included.
         gain: Relevance of the item, positive.
@@ -41,11 +43,51 @@ class FullRanking:
     """
 
     user: NDArray[np.int64]
+    item: NDArray[np.int64]
     above: NDArray[np.int64]
     tied: NDArray[np.int64]
     gain: NDArray[np.float64]
     users: NDArray[np.int64]
     n_skipped: int
+
+    def among(self, items: ArrayLike) -> FullRanking:
+        """The same ranking with only some items relevant.
+
+        All candidates still compete; what is counted are the relevant items
+        of a bucket, such as the rare ones. Users without any are left out.
+
+        Args:
+            items: Boolean per item of the catalogue, [items].
+
+        Raises:
+            ValueError: Not boolean, or no relevant item is among them.
+        """
+        chosen = np.asarray(items)
+        if chosen.ndim != 1 or chosen.dtype != bool:
+            raise ValueError(
+                f"items has shape {chosen.shape} and type {chosen.dtype}; "
+                "pass True or False per item of the catalogue."
+            )
+        if len(chosen) <= self.item.max():
+            raise ValueError(
+                f"items names {len(chosen)} items, but item "
+                f"{self.item.max()} is relevant; pass one entry per item."
+            )
+        kept = chosen[self.item]
+        if not kept.any():
+            raise ValueError(
+                "none of the items is relevant for anybody; choose others."
+            )
+        places, user = np.unique(self.user[kept], return_inverse=True)
+        return FullRanking(
+            user=user.reshape(-1),
+            item=self.item[kept],
+            above=self.above[kept],
+            tied=self.tied[kept],
+            gain=self.gain[kept],
+            users=self.users[places],
+            n_skipped=self.n_skipped + len(self.users) - len(places),
+        )
 
     def _sum_by_user(self, values: NDArray) -> NDArray[np.float64]:
         sums = np.bincount(
@@ -66,14 +108,14 @@ class FullRanking:
 
     def recall(self, k: int) -> NDArray[np.float64]:
         """Expected share of the relevant items among the first k."""
-        _check_cut(k)
+        check_cut(k)
         inside = np.clip((k - self.above) / self.tied, 0, 1)
         n_relevant = np.bincount(self.user, minlength=len(self.users))
         return self._sum_by_user(inside) / n_relevant
 
     def hit_rate(self, k: int) -> NDArray[np.float64]:
         """Probability that a relevant item is among the first k."""
-        _check_cut(k)
+        check_cut(k)
         above, tied, relevant = self._best_block()
         slots = np.clip(k - above, 0, tied)
         # None of the relevant is drawn into the slots: hypergeometric.
@@ -101,7 +143,7 @@ class FullRanking:
 
         Discount 1 / log2(position + 1), gain = the relevance itself.
         """
-        _check_cut(k)
+        check_cut(k)
         longest = max(k, int((self.above + self.tied).max()))
         discount = 1 / np.log2(np.arange(2, longest + 2))
         discount[k:] = 0
@@ -120,7 +162,8 @@ class FullRanking:
         return dcg / ideal
 
 
-def _check_cut(k: int) -> None:
+def check_cut(k: int) -> None:
+    """Raise unless k is a whole number from 1 up."""
     if k != int(k) or k < 1:
         raise ValueError(f"k is {k}; cut the list at a whole number >= 1.")
 
@@ -151,38 +194,59 @@ def full_ranking(
         )
     shape = (score.shape[0], score.shape[1])
     wanted = relevance_matrix(relevant, shape, "relevant")
+    hidden = sparse.csr_array(shape)
     if exclude is not None:
-        score = score.copy()
-        row, item = relevance_matrix(exclude, shape, "exclude").nonzero()
-        score[row, item] = np.nan  # NaN is neither above nor tied
-    wanted = wanted.tocoo()
-    row, item = (axis.astype(np.int64) for axis in wanted.coords)
-    gain = wanted.data
-    candidate = ~np.isnan(score[row, item])
-    row, item, gain = row[candidate], item[candidate], gain[candidate]
-    if len(row) == 0:
+        hidden = relevance_matrix(exclude, shape, "exclude")
+    n_relevant = np.diff(wanted.indptr)
+    above = np.empty(wanted.nnz, dtype=np.int64)
+    tied = np.zeros(wanted.nnz, dtype=np.int64)
+    for u in np.flatnonzero(n_relevant):
+        own = slice(*wanted.indptr[u : u + 2])
+        left_out = hidden.indices[slice(*hidden.indptr[u : u + 2])]
+        above[own], tied[own] = _places(
+            score[u], wanted.indices[own], left_out
+        )
+    candidate = tied > 0
+    if not candidate.any():
         raise ValueError(
             "no user has a relevant candidate; check that relevant and "
             "exclude do not hold the same items."
         )
-    above = np.empty(len(row), dtype=np.int64)
-    tied = np.empty(len(row), dtype=np.int64)
-    step = max(1, _CHUNK // shape[1])
-    for start in range(0, len(row), step):
-        part = slice(start, start + step)
-        own = score[row[part], item[part]][:, None]
-        everyone = score[row[part]]
-        above[part] = np.count_nonzero(everyone > own, axis=1)
-        tied[part] = np.count_nonzero(everyone == own, axis=1)
+    row = np.repeat(np.arange(shape[0]), n_relevant)[candidate]
     users, user = np.unique(row, return_inverse=True)
     return FullRanking(
         user=user.reshape(-1),
-        above=above,
-        tied=tied,
-        gain=gain,
+        item=wanted.indices[candidate].astype(np.int64),
+        above=above[candidate],
+        tied=tied[candidate],
+        gain=wanted.data[candidate],
         users=users.astype(np.int64),
         n_skipped=shape[0] - len(users),
     )
+
+
+def _places(
+    scores: NDArray[np.floating],
+    items: NDArray[np.integer],
+    left_out: NDArray[np.integer],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count the candidates above each item, and those tied with it.
+
+    Both are 0 for an item that is no candidate itself.
+    """
+    if len(left_out):
+        scores = scores.copy()
+        scores[left_out] = np.nan  # NaN is neither above nor tied
+    own = scores[items]
+    if len(own) <= _FEW:
+        above = np.array([np.count_nonzero(scores > s) for s in own])
+        tied = np.array([np.count_nonzero(scores == s) for s in own])
+        return above, tied
+    ordered = np.sort(scores)  # NaN comes last
+    ordered = ordered[: len(scores) - np.isnan(ordered).sum()]
+    above = len(ordered) - np.searchsorted(ordered, own, side="right")
+    tied = len(ordered) - above - np.searchsorted(ordered, own, side="left")
+    return np.where(np.isnan(own), 0, above), np.where(np.isnan(own), 0, tied)
 
 
 def recall_at_k(
@@ -227,47 +291,3 @@ def mean_reciprocal_rank(
     """Mean of 1 / rank of the first relevant item."""
     ranking = full_ranking(relevant, scores, exclude)
     return float(ranking.reciprocal_rank().mean())
-
-
-def sampled_hit_rate(
-    rank: ArrayLike, n_items: int, n_negatives: int, k: int
-) -> float | NDArray[np.float64]:
-    """Expected Hit@k when the item is ranked among sampled negatives.
-
-    E[Hit@k] = sum_{j<k} C(r-1, j) C(n-r, m-j) / C(n-1, m), for m negatives
-    drawn without replacement (Krichene & Rendle, On sampled metrics for item
-    recommendation, KDD 2020). m = k = 1 gives the AUC (n-r)/(n-1); m = n-1
-    gives the exact Hit@k.
-
-    Args:
-        rank: True rank r of the item among all n, 1 is best; any shape.
-        n_items: n, the item itself included.
-        n_negatives: m, from 1 to n-1.
-        k: Length of the list.
-
-    Returns:
-        One value per rank: a float, or an array of rank's shape.
-
-    Raises:
-        ValueError: A rank outside 1..n, m outside 1..n-1, k below 1.
-    """
-    from scipy import stats  # half a second: only where it is needed
-
-    _check_cut(k)
-    ranks = np.asarray(rank)
-    if not 1 <= n_negatives <= n_items - 1:
-        raise ValueError(
-            f"n_negatives is {n_negatives}; draw 1 to {n_items - 1} of the "
-            f"{n_items - 1} other items."
-        )
-    if (
-        ranks.size == 0
-        or (ranks != np.floor(ranks)).any()
-        or ranks.min() < 1
-        or ranks.max() > n_items
-    ):
-        raise ValueError(
-            f"rank must hold whole numbers from 1 (best) to {n_items}."
-        )
-    value = stats.hypergeom.cdf(k - 1, n_items - 1, ranks - 1, n_negatives)
-    return float(value) if ranks.ndim == 0 else value
