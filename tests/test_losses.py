@@ -15,6 +15,7 @@ from mtlrec_utils.learning.losses import (
     task_kind,
     task_weights,
     tensors,
+    trained_tasks,
 )
 from mtlrec_utils.learning.steps import summed_gradients
 
@@ -291,3 +292,97 @@ def test_weights_helper_sees_a_difference():
     a, b = weights(small_model(0)), weights(small_model(1))
     with pytest.raises(AssertionError):
         same_weights(a, b)
+
+
+# -- what a last layer may say about its training ------------------------
+
+
+class Doubled(keras.layers.Layer):
+    """The sum of two logits; its loss is label + known times the first."""
+
+    kind = "binary"
+
+    def call(self, inputs):
+        return keras.ops.sigmoid(inputs[0] + inputs[1])
+
+    def row_loss(self, ends, label, known):
+        first, second = (keras.ops.squeeze(end, -1) for end in ends)
+        return label + 10 * known + first * 100 + second * 0
+
+
+class EveryRow(Doubled):
+    every_row = True
+
+
+class Untrained(Doubled):
+    trained = False
+
+
+def told_by(layer, **more):
+    """A model whose numbers are the two logits of the task "click"."""
+    numbers = keras.Input((2,), name="numbers")
+    first, second = (
+        keras.layers.Lambda(lambda x, k=k: x[:, k : k + 1])(numbers)
+        for k in (0, 1)
+    )
+    outputs = {"click": layer(name="click")([first, second])}
+    for name in more:
+        outputs[name] = keras.layers.Activation("sigmoid", name=name)(first)
+    return keras.Model({"numbers": numbers}, outputs)
+
+
+def told_rows():
+    rows = examples(n=4, tasks=("click",))
+    return replace(
+        rows,
+        numbers=np.array([[1, 0], [2, 0], [3, 0], [4, 0]], "float32"),
+        labels={"click": np.array([1.0, 0, 7, 1], "float32")},
+        masks={"click": np.array([1.0, 1, 0, 1], "float32")},
+    )
+
+
+@pytest.mark.parametrize(
+    ("layer", "counted"), [(Doubled, [1, 1, 0, 1]), (EveryRow, [1, 1, 1, 1])]
+)
+def test_a_last_layer_may_bring_its_own_loss(layer, counted):
+    model = told_by(layer)
+    losses, rows = TaskLosses(model), told_rows()
+    data = tensors(rows, losses)
+    np.testing.assert_array_equal(data["masks"]["click"], counted)
+    per_row = losses.per_row(**data, training=True)["click"]
+    # Unknown labels are 0 and said to be unknown, whatever they hold.
+    np.testing.assert_array_equal(per_row, [111, 210, 300, 411])
+    mean = masked_mean(per_row, data["masks"]["click"])
+    total = 111 + 210 + 411
+    expected = total / 3 if layer is Doubled else (total + 300) / 4
+    assert float(mean) == pytest.approx(expected)
+
+
+def test_an_own_loss_is_a_gradient_by_what_enters_the_layer():
+    losses, rows = TaskLosses(told_by(EveryRow)), told_rows()
+    data = tensors(rows, losses)
+    with tf.GradientTape() as tape:
+        tape.watch(data["inputs"]["numbers"])
+        per_row = losses.per_row(**data, training=True)["click"]
+        mean = masked_mean(per_row, data["masks"]["click"])
+    slope = tape.gradient(mean, data["inputs"]["numbers"])
+    np.testing.assert_array_equal(slope, [[25, 0]] * 4)
+
+
+def test_an_untrained_output_has_a_kind_and_no_loss():
+    model = told_by(Untrained, other=True)
+    losses = TaskLosses(model)
+    assert losses.tasks == trained_tasks(model) == ("other",)
+    assert losses.kinds == {"click": "binary", "other": "binary"}
+    with pytest.raises(ValueError, match="No output .* is trained"):
+        TaskLosses(told_by(Untrained))
+
+
+def test_every_row_is_for_binary_tasks_with_a_loss():
+    lossless = {"every_row": True, "kind": "binary", "call": Doubled.call}
+    for layer in (
+        type("Amount", (EveryRow,), {"kind": "regression"}),
+        type("Lossless", (keras.layers.Layer,), lossless),
+    ):
+        with pytest.raises(ValueError, match="is for binary tasks"):
+            TaskLosses(told_by(layer))
