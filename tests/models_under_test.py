@@ -32,7 +32,7 @@ BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "ple": models.ple,
     "mmoe_with_position_bias": lambda schema, **options: (
         models.mmoe_with_position_bias(
-            schema, **(age_is_bias(schema) | {"bias_dropout": 0.0} | options)
+            schema, **(age_is_bias(schema) | options)
         )
     ),
 }

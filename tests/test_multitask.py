@@ -861,6 +861,62 @@ def test_equal_capacity_refuses():
         models.equal_capacity_units(model, SCHEMA, tasks=["buy"])
 
 
+PATTERNS = {
+    "shared_bottom": lambda units: models.shared_bottom(
+        SCHEMA, bottom_units=units, embedding_dimension=4
+    ),
+    "mmoe": lambda units: models.mmoe(
+        SCHEMA, expert_units=units, embedding_dimension=4
+    ),
+    "cross_stitch": lambda units: models.cross_stitch(
+        SCHEMA, bottom_units=units, embedding_dimension=4
+    ),
+    "l2_constrained": lambda units: models.l2_constrained(
+        SCHEMA, bottom_units=units, embedding_dimension=4
+    ),
+    "cgc": lambda units: models.cgc(
+        SCHEMA, expert_units=units, embedding_dimension=4
+    ),
+    "ple": lambda units: models.ple(
+        SCHEMA, expert_units=units, embedding_dimension=4
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_any_pattern_finds_the_width_of_equal_capacity(name):
+    build, target = PATTERNS[name], 9000
+    (width,) = models.units_of_equal_capacity(build, target)
+    gaps = {
+        w: abs(models.count_parameters(build((w,))) - target)
+        for w in (width - 1, width, width + 1)
+    }
+    assert min(gaps, key=gaps.get) == width
+    assert gaps[width] / target < 0.03
+
+
+def test_widths_of_equal_capacity_keep_their_proportions():
+    model = models.shared_bottom(SCHEMA, bottom_units=(40, 20))
+    sizes = []
+
+    def build(units):
+        sizes.append(units)
+        return models.shared_bottom(SCHEMA, bottom_units=units)
+
+    found = models.units_of_equal_capacity(build, model, proportions=(64, 32))
+    assert found == (40, 20)
+    assert len(sizes) == len(set(sizes)) < 20
+    # A model that is always too large gets the narrowest.
+    assert models.units_of_equal_capacity(build, 1) == (1,)
+
+
+def test_equal_capacity_of_a_model_that_ignores_its_units():
+    with pytest.raises(ValueError, match="whatever the units"):
+        models.units_of_equal_capacity(lambda units: models.mmoe(SCHEMA), 9)
+    with pytest.raises(ValueError, match="nothing to widen"):
+        models.units_of_equal_capacity(models.mmoe, 9, proportions=())
+
+
 # -- friendly errors -----------------------------------------------------
 
 

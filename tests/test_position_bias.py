@@ -74,7 +74,7 @@ INPUTS = EXAMPLES.inputs
 
 
 def built(bias_features=BIAS, schema=SCHEMA, **options):
-    options = SMALL | {"bias_dropout": 0.0, "seed": 1} | options
+    options = SMALL | {"seed": 1} | options
     model = models.mmoe_with_position_bias(
         schema, bias_features=bias_features, **options
     )
@@ -359,7 +359,7 @@ def test_quality_and_position_are_told_apart():
     learning.fit(
         model,
         schema.encode(frame),
-        epochs=15,
+        epochs=8,
         batch_size=500,
         learning_rate=0.02,
         progress=False,
@@ -373,7 +373,7 @@ def test_quality_and_position_are_told_apart():
         for t in (0, 1)
     ]
     effect = (both[1]["click"] - both[0]["click"])[0, 0]
-    # True values 1 and 2; without the tower the slope is about twice that.
+    # True values 1 and 2; an MMoE without the tower finds a slope of 1.9.
     np.testing.assert_allclose(slope, 1.0, atol=0.25)
     np.testing.assert_allclose(effect, 2.0, atol=0.25)
 

@@ -67,6 +67,27 @@ def gate_layer(
     )
 
 
+def mixture(
+    path: str,
+    hidden: Any,
+    pool: Sequence[Any],
+    gate: tuple[float, float, bool, int | None],
+    level: str = "",
+) -> Any:
+    """Mix experts by a gate of a path's own: -> [B, out].
+
+    Args:
+        path: the task's name, or "shared".
+        hidden: what the gate reads, [B, in].
+        pool: outputs of layers of experts, [B, E, out] each.
+        gate: temperature, dropout, bias and seed of ``gate_layer``.
+        level: prefix of the layers' names.
+    """
+    n_experts = sum(experts.shape[1] for experts in pool)
+    weights = gate_layer(path, n_experts, *gate, level=level)(hidden)
+    return WeightedSum(name=f"{level}mixture_{path}")([weights, *pool])
+
+
 def gate_values(
     model: keras.Model,
     examples: Any,

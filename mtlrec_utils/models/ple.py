@@ -27,8 +27,7 @@ from mtlrec_utils.models.features_and_towers import (
     task_outputs,
     tasks_by_name,
 )
-from mtlrec_utils.models.layers import WeightedSum
-from mtlrec_utils.models.mixtures import expert_layer, gate_layer
+from mtlrec_utils.models.mixtures import expert_layer, mixture
 
 SHARED = "shared"
 
@@ -55,7 +54,7 @@ def cgc(
 
     Args and Raises are those of ``ple``.
 
-    Source: Tang et al., RecSys 2020, section 4.1.
+    Source: Tang et al., RecSys 2020.
     """
     single_level = ple(
         schema,
@@ -96,9 +95,8 @@ def ple(
         schema: a fitted ``Schema``.
         n_levels: at least 1, which is CGC.
         embedding_dimension: width of one id's embedding.
-        n_task_experts: each task's own on each level; 0 on one level is
-            an MMoE of the shared ones.
-        n_shared_experts: on each level; 0 separates the tasks.
+        n_task_experts: each task's own on a level; 0 on one level is an MMoE.
+        n_shared_experts: of each level; 0 separates the tasks.
         expert_units: widths of each expert's layers.
         gate_temperature: as in ``mmoe``, like all that follow.
         gate_dropout: chance of an expert to sit out a row in training.
@@ -111,14 +109,14 @@ def ple(
         ValueError: what ``mmoe`` refuses, a bad number of levels or
             experts, no expert at all, a task called "shared".
 
-    Source: Tang et al., RecSys 2020, section 4.2.
+    Source: Tang et al., RecSys 2020.
     """
     tasks = _tasks(schema)
     numbers = _numbers_of_experts(tasks, n_task_experts, n_shared_experts)
     n_levels = _whole_number("n_levels", n_levels, 1)
     inputs, features = joined_features(schema, embedding_dimension, seed)
     paths = dict.fromkeys(numbers, features)
-    gates = (gate_temperature, gate_dropout, gate_bias, seed)
+    gate = (gate_temperature, gate_dropout, gate_bias, seed)
     for level in range(1, n_levels + 1):
         last = level == n_levels
         name = "" if last else f"level_{level}_"
@@ -130,7 +128,7 @@ def ple(
             if number
         }
         paths = {
-            path: _mixture(path, hidden, experts, gates, name)
+            path: mixture(path, hidden, _pool(path, experts), gate, name)
             for path, hidden in paths.items()
             if not (last and path == SHARED)
         }
@@ -138,22 +136,13 @@ def ple(
     return keras.Model(inputs, outputs, name="ple")
 
 
-def _mixture(
-    path: str,
-    hidden: Any,
-    experts: Mapping[str, Any],
-    gates: tuple[float, float, bool, int | None],
-    name: str,
-) -> Any:
-    """Mix [own; shared] experts, or all of them on the shared path."""
-    pool = [
+def _pool(path: str, experts: Mapping[str, Any]) -> list[Any]:
+    """Choose [own; shared] experts, or all of them on the shared path."""
+    return [
         outputs
         for owner, outputs in experts.items()
         if path == SHARED or owner in (path, SHARED)
     ]
-    n_experts = sum(outputs.shape[1] for outputs in pool)
-    gate = gate_layer(path, n_experts, *gates, level=name)(hidden)
-    return WeightedSum(name=f"{name}mixture_{path}")([gate, *pool])
 
 
 def _tasks(schema: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ The model reads all inputs of its schema at either time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -20,7 +20,7 @@ import numpy as np
 from keras import ops
 
 from mtlrec_utils.models.checks import dropout_rate, positive_widths
-from mtlrec_utils.models.feature_parts import split_features
+from mtlrec_utils.models.feature_parts import FeaturePart, split_features
 from mtlrec_utils.models.features_and_towers import (
     activated,
     joined,
@@ -34,8 +34,8 @@ from mtlrec_utils.models.initialisation import (
     register,
     seeded,
 )
-from mtlrec_utils.models.layers import MLP, WeightedSum
-from mtlrec_utils.models.mixtures import expert_layer, gate_layer
+from mtlrec_utils.models.layers import MLP
+from mtlrec_utils.models.mixtures import expert_layer, mixture
 from mtlrec_utils.models.reading import layer_values
 
 
@@ -94,7 +94,7 @@ def mmoe_with_position_bias(
     bias_features: Sequence[str],
     bias_dimension: int = 8,
     bias_units: Sequence[int] = (8,),
-    bias_dropout: float = 0.1,
+    bias_dropout: float = 0.0,
     embedding_dimension: int = 16,
     n_experts: int = 4,
     expert_units: Sequence[int] = (32,),
@@ -115,64 +115,73 @@ def mmoe_with_position_bias(
         bias_features: names of the features that only the shallow tower
             reads: the position, and what changes its effect.
         bias_dimension: width of their embeddings.
-        bias_units: widths of the shallow tower, which all tasks share; ()
-            makes their effects additive.
-        bias_dropout: share of rows that train without the shallow logit;
-            with 0 the main part learns the order of the items, but any
-            constant may hide in the other part.
-        embedding_dimension: width of one other id's embedding; this and
-            all that follow are those of ``mmoe``.
+        bias_units: of the tasks' one shallow tower; () adds effects up.
+        bias_dropout: share of rows that train without the shallow logit,
+            as in the paper. It fixes the level of the main logits, for
+            with 0 any constant may hide in the other part; but on such
+            rows the luck of the place is taken for quality again.
+        embedding_dimension: as in ``mmoe``, like all that follow.
 
     Raises:
         ValueError: what ``mmoe`` refuses, a bias feature that the schema
             does not have, or none left for the main part.
 
     Source: Zhao et al., "Recommending What Video to Watch Next: A Multitask
-    Ranking System", RecSys 2019, section 4.3.
+    Ranking System", RecSys 2019.
     """
     tasks = tasks_by_name(schema)
-    bias_units = positive_widths("bias_units", bias_units)
-    (bias_dimension,) = positive_widths("bias_dimension", (bias_dimension,))
     inputs = model_inputs(schema)
     main, side = split_features(schema, bias_features, "bias_features")
-    features = joined(
-        main, main.inputs(inputs, "main_"), embedding_dimension, seed
-    )
+    own = main.inputs(inputs, "main_")
+    features = joined(main, own, embedding_dimension, seed)
     experts = expert_layer("experts", n_experts, expert_units, dropout, seed)(
         features
     )
-    gates = (gate_temperature, gate_dropout, gate_bias, seed)
-    mixtures = {}
-    for task in tasks:
-        gate = gate_layer(task, n_experts, *gates)(features)
-        mixtures[task] = WeightedSum(name=f"mixture_{task}")([gate, experts])
+    gate = (gate_temperature, gate_dropout, gate_bias, seed)
+    mixed = {t: mixture(t, features, [experts], gate) for t in tasks}
     widths = {name: output_width(task) for name, task in tasks.items()}
-    logits = task_logits(widths, mixtures, tower_units, dropout, seed)
-    shallow = joined(
-        side, side.inputs(inputs, "bias_"), bias_dimension, seed, "bias_"
-    )
-    shallow = MLP(
-        bias_units, seed=derived_seed(seed, "bias_tower"), name="bias_tower"
-    )(shallow)
-    for task, logit in logits.items():
-        bias = _bias_logit(task, widths[task], seed)(shallow)
-        logits[task] = AddInTraining(
-            bias_dropout,
-            seed=derived_seed(seed, "biased_logit", task),
-            dtype="float32",
-            name=f"biased_logit_{task}",
-        )([logit, bias])
-    outputs = activated(tasks, logits)
+    logits = task_logits(widths, mixed, tower_units, dropout, seed)
+    shallow = _shallow_tower(side, inputs, bias_dimension, bias_units, seed)
+    biased = {
+        task: _biased(task, logit, shallow, bias_dropout, seed)
+        for task, logit in logits.items()
+    }
+    outputs = activated(tasks, biased)
     return keras.Model(inputs, outputs, name="mmoe_with_position_bias")
 
 
-def _bias_logit(task: str, width: int, seed: int | None) -> keras.layers.Layer:
-    return keras.layers.Dense(
-        width,
+def _shallow_tower(
+    side: FeaturePart,
+    inputs: Mapping[str, Any],
+    bias_dimension: int,
+    bias_units: Sequence[int],
+    seed: int | None,
+) -> Any:
+    """Return what all tasks' shallow logits read, [B, h]."""
+    units = positive_widths("bias_units", bias_units)
+    (dimension,) = positive_widths("bias_dimension", (bias_dimension,))
+    own = side.inputs(inputs, "bias_")
+    features = joined(side, own, dimension, seed, "bias_")
+    tower_seed = derived_seed(seed, "bias_tower")
+    return MLP(units, seed=tower_seed, name="bias_tower")(features)
+
+
+def _biased(
+    task: str, logit: Any, shallow: Any, dropout: float, seed: int | None
+) -> Any:
+    """Add a task's shallow logit to its main one, in training."""
+    added = keras.layers.Dense(
+        logit.shape[-1],
         kernel_initializer=seeded("glorot_uniform", seed, "bias_logit", task),
         dtype="float32",
         name=f"bias_logit_{task}",
-    )
+    )(shallow)
+    return AddInTraining(
+        dropout,
+        seed=derived_seed(seed, "biased_logit", task),
+        dtype="float32",
+        name=f"biased_logit_{task}",
+    )([logit, added])
 
 
 def position_bias(
