@@ -126,14 +126,13 @@ def _fair_weights(gram: Any, power: float) -> Any:
     norms, cosines = norms_and_cosines(gram)
     present = tf.cast(norms > 0, tf.float64)
     length = tf.where(norms > 0, norms, tf.ones_like(norms))
-    # x = w n solves C x = n^(power - 1) x^-power. What makes C regular
-    # where gradients cancel is below float64's rounding elsewhere.
+    # x = w n solves C x = n^(power - 1) x^-power.
     cosines = tf.linalg.set_diag(cosines, tf.ones_like(norms))
-    slack = 1e-12
-    matrix = cosines + slack * tf.eye(gram.shape[0], dtype=tf.float64)
-    x = fixed_point(matrix, length ** (power - 1), power) * present
+    slack = 1e-14 * tf.eye(gram.shape[0], dtype=tf.float64)
+    x = fixed_point(cosines + slack, length ** (power - 1), power) * present
+    # Where gradients cancel, weights grow and grow. Let them fade before
+    # they are nothing but rounding.
     square = tf.tensordot(x, tf.linalg.matvec(cosines, x), 1)
-    # Its share is 1 unless the slack alone has held the weights back.
-    square = tf.maximum(square, 0)
-    share = tf.math.divide_no_nan(square, square + slack * tf.reduce_sum(x**2))
-    return x * share / length
+    excess = 1e-12 * tf.reduce_sum(x**2)
+    fade = tf.math.divide_no_nan(excess, tf.maximum(square, 1e-3 * excess))
+    return x / (1 + fade**2) / length

@@ -177,7 +177,7 @@ def fixed_point(matrix: Any, factors: Any, power: float) -> Any:
 
     def newton(x: Any, z: Any) -> tuple[Any, Any]:
         linear, target = errors(x, z)
-        target *= tf.minimum(1.0, 2 / (tf.reduce_max(tf.abs(target)) + 1e-300))
+        target *= 2 / tf.maximum(tf.reduce_max(tf.abs(target)), 2)
         # In relative changes of x, and scaled to a unit diagonal.
         diagonal = x * (x * tf.linalg.diag_part(matrix) + q * z)
         scale = x / tf.sqrt(diagonal)
@@ -187,7 +187,7 @@ def fixed_point(matrix: Any, factors: Any, power: float) -> Any:
         of_x = tf.linalg.solve(system, right[:, None])[:, 0] * scale / x
         of_z = target - q * of_x
         furthest = -tf.minimum(tf.reduce_min(of_x), tf.reduce_min(of_z))
-        length = tf.minimum(1.0, 0.9 / tf.maximum(furthest, 1e-300))
+        length = 0.9 / tf.maximum(furthest, 0.9)
         return x * (1 + length * of_x), z * (1 + length * of_z)
 
     one = tf.ones_like(factors)

@@ -116,7 +116,8 @@ class CAGrad(GramBalancing):
         # x in the unit gradients: on the sphere around g_0, or with mu = 0.
         x = tf.concat([mu[:, None] * of_one - of_mean, -of_mean], axis=0)
         mu = tf.concat([mu, tf.zeros_like(mu)], axis=0)
-        allowed = tf.concat([(root >= 0) & (a > 0), rest >= 0], axis=0)
+        sphere = (root >= 0) & (a > 0) & (radius > 0)
+        allowed = tf.concat([sphere, rest >= 0], axis=0)
         allowed &= tf.tile(regular, [2]) & tf.reduce_all(x >= 0, axis=1)
         fare = along + tf.matmul(x, cosines) - mu[:, None] * inverse
         zero = (norms == 0) & (mu[:, None] > 0)
