@@ -19,7 +19,13 @@ from mtlrec_utils.models.classic import (
     top_items,
 )
 
-TEXTS = ["red green", "green blue green", "Blue sky, x", "", "red red sky green"]
+TEXTS = [
+    "red green",
+    "green blue green",
+    "Blue sky, x",
+    "",
+    "red sky green red",
+]
 
 
 def some_interactions(n_users=30, n_items=5, seed=0, share=0.4):
