@@ -22,7 +22,7 @@ from mtlrec_utils.models.classic import (
 TEXTS = [
     "red green",
     "green blue green",
-    "Blue sky, x",
+    "Blue sky!",
     "",
     "red sky green red",
 ]
