@@ -7,6 +7,7 @@ losses, each task weighted 1: the single-task models six learning rates, the
 joint ones two rates and three weights of the like loss.
 """
 
+from collections.abc import Iterable
 from functools import partial
 
 import numpy as np
@@ -170,7 +171,7 @@ def run(unit: dict) -> pd.DataFrame:
     )
 
 
-def listed(values: pd.Series) -> str:
+def listed(values: Iterable[float]) -> str:
     """Write each world's value, in order of the seeds."""
     return " ".join(f"{value:g}" for value in values)
 
