@@ -35,7 +35,7 @@ from mtlrec_utils.data.features import (
 )
 from mtlrec_utils.data.learned import Learned, learn
 from mtlrec_utils.data.schema_rules import check_schema
-from mtlrec_utils.data.tasks import Task, read_labels
+from mtlrec_utils.data.tasks import Task, fit_task, read_labels
 from mtlrec_utils.data.vocabulary import (
     FIRST_KNOWN,
     PADDING,
@@ -163,7 +163,7 @@ class Schema:
         return self._learned
 
     def fit(self, train: pd.DataFrame) -> Schema:
-        """Learn vocabularies and scales from training rows.
+        """Learn vocabularies and scales, of labels too, from training rows.
 
         Labels are checked too, so that a wrong one shows here and not in
         the middle of a training run.
@@ -179,9 +179,8 @@ class Schema:
         """
         check_frame(train, "Schema.fit")
         learned = learn(self.features, train)
-        for task in self.tasks:
-            read_labels(task, train)
-        self._learned = learned
+        tasks = tuple(fit_task(task, train) for task in self.tasks)
+        self._learned, self.tasks = learned, tasks
         return self
 
     def encode(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,12 @@ class Task:
             row and is 0 where nobody clicked:
             Task("click_and_purchase", label="purchase",
             sample_space="click", outside=0). None: those rows are masked.
+        scale: "standard" trains a regression on (label - center) / spread,
+            so that its loss is of the size of the others': 1 for who
+            predicts the mean. Labels, predictions and metrics keep the
+            label's own unit. "none" trains on the label as it is.
+        center, spread: mean and standard deviation of the known training
+            labels, put here by Schema.fit when scale="standard".
     """
 
     name: str
@@ -45,6 +51,9 @@ class Task:
     classes: int | None = None
     missing: str = "error"
     outside: float | None = None
+    scale: str = "none"
+    center: float = 0.0
+    spread: float = 1.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -84,6 +93,7 @@ class Task:
                 "label would be 1. Name the column that opens the task."
             )
         self._check_outside()
+        self._check_scale()
 
     def _check_outside(self) -> None:
         if self.outside is None:
@@ -102,6 +112,31 @@ class Task:
             )
         value = np.array([self.outside], dtype=np.float64)
         _check_kind(self, value, f"outside={self.outside!r}")
+
+    def _check_scale(self) -> None:
+        if self.scale not in ("none", "standard"):
+            raise SchemaError(
+                f"Task {self.name!r}: scale={self.scale!r}. Choose 'none' "
+                "or 'standard'."
+            )
+        if self.scale == "standard" and self.kind != "regression":
+            raise SchemaError(
+                f"Task {self.name!r}: scale='standard' is for "
+                f"kind='regression', not for {self.kind!r}, whose labels "
+                "are no measurements. Leave it out."
+            )
+        learned = self.center, self.spread
+        if self.scale == "none" and learned != (0.0, 1.0):
+            raise SchemaError(
+                f"Task {self.name!r}: center and spread are learned by "
+                "Schema.fit. Leave them out and say scale='standard'."
+            )
+        if not np.isfinite(learned).all() or self.spread <= 0:
+            raise SchemaError(
+                f"Task {self.name!r}: center={self.center!r} and spread="
+                f"{self.spread!r} must be finite, the spread above 0. "
+                "Leave them to Schema.fit."
+            )
 
     @property
     def label_column(self) -> str:
@@ -149,6 +184,30 @@ def read_labels(
     dtype = np.int32 if task.kind == "multiclass" else np.float32
     labels = np.where(known, values, 0.0).astype(dtype)
     return labels, known.astype(np.float32)
+
+
+def fit_task(task: Task, train: pd.DataFrame) -> Task:
+    """Check the labels of training rows and learn their scale.
+
+    Returns:
+        The task; with scale="standard", its center and spread are those
+        of the known labels.
+
+    Raises:
+        SchemaError: as in `read_labels`, or labels that do not vary.
+    """
+    labels, mask = read_labels(task, train)
+    if task.scale == "none":
+        return task
+    known = labels[mask > 0].astype(np.float64)
+    if not len(known) or known.min() == known.max():
+        raise SchemaError(
+            f"Task {task.name!r}: scale='standard' needs training labels "
+            f"that vary, but the {len(known)} known one(s) in column "
+            f"{task.label_column!r} do not. Say scale='none', or give rows "
+            "with more labels."
+        )
+    return replace(task, center=float(known.mean()), spread=float(known.std()))
 
 
 def _read_sample_space(task: Task, frame: pd.DataFrame) -> np.ndarray:

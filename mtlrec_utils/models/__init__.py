@@ -32,6 +32,7 @@ _OFFERED = {
         "MLP",
         "Experts",
         "FusedEmbedding",
+        "LabelUnit",
         "SoftmaxGate",
         "WeightedSum",
     ),

@@ -14,7 +14,7 @@ import keras
 
 from mtlrec_utils.models.checks import positive_widths
 from mtlrec_utils.models.initialisation import derived_seed, seeded
-from mtlrec_utils.models.layers import MLP, FusedEmbedding
+from mtlrec_utils.models.layers import MLP, FusedEmbedding, LabelUnit
 
 _TAKEN = (
     "ids",
@@ -218,11 +218,17 @@ def activated(
 ) -> dict[str, Any]:
     """Make each task's last layer, named by it: logits to predictions."""
     return {
-        name: keras.layers.Activation(
-            _ACTIVATIONS[tasks[name].kind], dtype="float32", name=name
-        )(logit)
+        name: _last_layer(name, tasks[name])(logit)
         for name, logit in logits.items()
     }
+
+
+def _last_layer(name: str, task: Any) -> keras.layers.Layer:
+    if task.scale == "standard":
+        return LabelUnit(task.center, task.spread, dtype="float32", name=name)
+    return keras.layers.Activation(
+        _ACTIVATIONS[task.kind], dtype="float32", name=name
+    )
 
 
 _ACTIVATIONS = {

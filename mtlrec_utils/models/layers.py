@@ -26,7 +26,14 @@ from mtlrec_utils.models.initialisation import (
     seeded,
 )
 
-__all__ = ["MLP", "Experts", "FusedEmbedding", "SoftmaxGate", "WeightedSum"]
+__all__ = [
+    "MLP",
+    "Experts",
+    "FusedEmbedding",
+    "LabelUnit",
+    "SoftmaxGate",
+    "WeightedSum",
+]
 
 
 @register
@@ -228,4 +235,51 @@ class Experts(keras.layers.Layer):
             ),
             "regularizer": keras.regularizers.serialize(self.regularizer),
             "seed": self.seed,
+        }
+
+
+@register
+class LabelUnit(keras.layers.Layer):
+    """The last layer of a standardised regression: center + spread x.
+
+    It predicts in the label's unit, in training and when served, while its
+    loss is the squared error of x: that of the label over spread^2.
+    ``learning/losses.py`` says what ``kind`` and ``row_loss`` mean.
+
+    Args:
+        center, spread: mean and standard deviation of training labels.
+
+    Raises:
+        ValueError: a spread of 0 or less.
+    """
+
+    kind = "regression"
+
+    def __init__(self, center: float, spread: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not spread > 0:
+            raise ValueError(f"spread={spread!r} must be above 0.")
+        self.center, self.spread = float(center), float(spread)
+
+    def call(self, inputs: Any) -> Any:
+        """Return values in the label's unit, in the shape of the inputs."""
+        return self.center + self.spread * inputs
+
+    def row_loss(self, ends: Any, label: Any, known: Any) -> Any:
+        """Return (x - (label - center) / spread)^2 per row, [B]."""
+        standardised = (label - self.center) / self.spread
+        return ops.square(ops.squeeze(ends, -1) - standardised)
+
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        """Return the shape of the inputs."""
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "center": self.center,
+            "spread": self.spread,
         }
