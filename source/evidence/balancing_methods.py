@@ -139,41 +139,47 @@ def run(unit: dict) -> pd.DataFrame:
 
 
 def table(results: pd.DataFrame) -> pd.DataFrame:
-    """One row per world, model, task and method, all one family."""
+    """One row per world, model, task and method.
+
+    A model in a world is one family: its comparisons carry Holm's correction.
+    """
+    families = [
+        _family(rows).assign(world=world, model=model)
+        for (world, model), rows in results.groupby(
+            ["world", "model"], sort=False
+        )
+    ]
+    first = ["world", "model", "task", "method"]
+    found = pd.concat(families, ignore_index=True)
+    return found[first + [c for c in found if c not in first]]
+
+
+def _family(results: pd.DataFrame) -> pd.DataFrame:
     found, costs = {}, {}
-    keys = ["world", "model", "task"]
-    for key, cell in results.groupby(keys, sort=False):
+    for task, cell in results.groupby("task", sort=False):
         of_method = dict(list(cell.groupby("method", sort=False)))
-        base = of_method[BASELINE]
-        first = base[base["seed"] == SEEDS[0]]
+        base = of_method.pop(BASELINE)
+        labels = base[base["seed"] == SEEDS[0]]
         for method, rows in of_method.items():
-            costs[(*key, method)] = rows.groupby("seed")[
-                ["parameters", "steps", "seconds", "rate", "like_weight"]
-            ].first()
-            if method == BASELINE:
-                continue
-            found[(*key, method)] = compare(
-                first["label"].to_numpy(),
+            found[task, method] = compare(
+                labels["label"].to_numpy(),
                 _by_seed(rows),
                 _by_seed(base),
                 metric="auc",
-                groups=first["user"].to_numpy(),
+                groups=labels["user"].to_numpy(),
             )
-    rows = comparison_table(holm_corrected(found), (*keys, "method"))
-    for column in ("parameters", "steps", "seconds", "rate"):
-        rows[column] = [
-            costs[tuple(row)][column].mean()
-            for row in rows[[*keys, "method"]].itertuples(index=False)
-        ]
-        rows[f"baseline_{column}"] = [
-            costs[(*row, BASELINE)][column].mean()
-            for row in rows[keys].itertuples(index=False)
-        ]
-    rows["baseline_like_weight"] = [
-        costs[(*row, BASELINE)]["like_weight"].mean()
-        for row in rows[keys].itertuples(index=False)
-    ]
-    return rows
+            costs[task, method] = {**_cost(rows), **_cost(base, "baseline_")}
+    rows = comparison_table(holm_corrected(found), ("task", "method"))
+    keys = zip(rows["task"], rows["method"], strict=True)
+    return rows.join(pd.DataFrame([costs[key] for key in keys]))
+
+
+def _cost(rows: pd.DataFrame, prefix: str = "") -> dict[str, float]:
+    """Average what one training took, and name its settings."""
+    columns = ["parameters", "steps", "seconds", "rate"]
+    columns += ["like_weight", "finish_weight"] if prefix else []
+    of_seed = rows.groupby("seed")[columns].first().mean()
+    return {prefix + name: value for name, value in of_seed.items()}
 
 
 def _by_seed(rows: pd.DataFrame) -> np.ndarray:
