@@ -22,7 +22,9 @@ def esmm(**options):
 
 BUILDERS = {
     "esmm": lambda **options: esmm(**options),
-    "escm2_ips": lambda **options: esmm(debiasing="ips", **options),
+    "escm2_ips": lambda **options: esmm(
+        debiasing="ips", propensity_floor=0.2, **options
+    ),
     "escm2_dr": lambda **options: esmm(debiasing="dr", **options),
     "aitm": lambda **options: models.aitm(SCHEMA, STEPS, **options),
 }
