@@ -30,6 +30,7 @@ from mtlrec_utils.learning.balancing import (
     UPGrad,
     direction,
 )
+from mtlrec_utils.learning.balancing.exact_solvers import supports, sweep
 
 
 def method_weights(method, jacobian, losses=None):
@@ -266,3 +267,22 @@ def test_dbmtl_averages_norms():
     # in the second, which leaves its average alone.
     mean = (1 * 0.5625 + 3 * 0.75 + 1) / (0.5625 + 0.75 + 1)
     np.testing.assert_allclose(third, [4 / mean, 4], rtol=1e-7)
+
+
+def test_a_sweep_solves_with_every_support():
+    rng = np.random.default_rng(21)
+    rows, columns = rng.normal(size=(4, 6)), rng.normal(size=(4, 2))
+    rows[3] = rows[0] - 0.7 * rows[1]
+    matrix = rows @ rows.T
+    swept, regular = sweep(tf.constant(matrix), tf.constant(columns))
+    both = np.hstack([matrix, columns])
+    for b, inside in enumerate(supports(4)):
+        on, off = np.flatnonzero(inside), np.flatnonzero(inside == 0)
+        assert bool(regular[b]) == (not {0, 1, 3} <= set(on))
+        if regular[b]:
+            right = both[on][:, [*off, 4, 5]]
+            solved = np.linalg.solve(matrix[np.ix_(on, on)], right)
+            rest = both[off][:, [*off, 4, 5]] - matrix[off][:, on] @ solved
+            found_here = swept[b].numpy()[:, [*off, 4, 5]]
+            np.testing.assert_allclose(found_here[on], solved, atol=1e-9)
+            np.testing.assert_allclose(found_here[off], rest, atol=1e-9)
