@@ -136,11 +136,14 @@ def units_of_equal_capacity(
 
 def _closest(size: Callable[[int], int], target: int) -> int:
     """Return the width from 1 up whose size is closest to a target."""
-    low, high = 1, 2
+    low, high = 1, 4
     while size(high) < target:
-        low, high = high, 2 * high
+        low, high = high, 4 * high
     while high - low > 1:
-        middle = (low + high) // 2
+        # Sizes grow almost in a line, so guess along it.
+        share = (target - size(low)) / max(1, size(high) - size(low))
+        middle = low + round(share * (high - low))
+        middle = min(max(middle, low + 1), high - 1)
         if size(middle) < target:
             low = middle
         else:
