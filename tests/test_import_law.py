@@ -144,7 +144,17 @@ def test_an_allowed_import_is_not_blamed(module, source):
 
 
 @pytest.mark.parametrize(
-    "room", ["data", "evidence", "classroom", "models", "models.classic"]
+    "room",
+    [
+        "data",
+        "evidence",
+        "classroom",
+        "classroom.log_figures",
+        "classroom.recommender_figures",
+        "classroom.evaluation_figures",
+        "models",
+        "models.classic",
+    ],
 )
 def test_a_light_room_starts_without_a_framework(room):
     code = (
