@@ -33,8 +33,7 @@ from mtlrec_utils import models
 
 assert keras.backend.backend() == "jax"
 folder = Path(sys.argv[1])
-# A saved model needs no other import of ours than one of the models.
-from mtlrec_utils.models import mmoe
+# A saved model needs no other import of ours than the package of models.
 saved = {
     path.stem: keras.saving.load_model(path)
     for path in folder.glob("*.keras")

@@ -80,3 +80,7 @@ class _Package(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
+
+# Who has Keras may be about to load a saved model: it must find its layers.
+if "keras" in sys.modules:
+    __getattr__("MLP")
