@@ -13,6 +13,7 @@ from mtlrec_utils.data.real.cache import (
 from mtlrec_utils.data.real.census_income import load_census_income
 from mtlrec_utils.data.real.download import DownloadError
 from mtlrec_utils.data.real.files import DataFileError
+from mtlrec_utils.data.real.hillstrom import load_hillstrom
 from mtlrec_utils.data.real.kuairand import KuaiRand, load_kuairand
 from mtlrec_utils.data.real.movielens import MovieLens, load_movielens
 from mtlrec_utils.data.real.ratings_pair import (
@@ -34,6 +35,7 @@ __all__ = [
     "how_to_get",
     "load_amazon_books_movies",
     "load_census_income",
+    "load_hillstrom",
     "load_kuairand",
     "load_movielens",
     "load_ratings_pair",
