@@ -1,4 +1,4 @@
-"""Figures of the lesson on weighing losses, and a bowl to try methods in."""
+"""Figures of the lesson on weighing losses."""
 
 from __future__ import annotations
 
@@ -41,55 +41,6 @@ _LOOKS = {
     "DWA": ("#C08A1E", "X"),
     "GradNorm": ("#B92FC4", "*"),
 }
-
-
-def bowl(theta: Any) -> tuple[Any, Any]:
-    """Return two losses of one shared parameter; click wants -1, watch 1."""
-    return (theta + 1) ** 2 + 0.5, (theta - 1) ** 2 + 0.5
-
-
-def bowl_minimum(weight: float) -> float:
-    """Return where click + weight x watch is smallest."""
-    return (weight - 1) / (weight + 1)
-
-
-def bowl_figure() -> tuple[Figure, str]:
-    """Draw two losses, their weighted sum, and all that weights can reach."""
-    figure, (left, right) = new_figure(1, 2, size=(8.6, 3.5))
-    theta = np.linspace(-1.6, 1.6, 161)
-    for task, loss in zip(TASKS, bowl(theta), strict=True):
-        left.plot(
-            theta, loss, color=colour(task), label=task.replace("_", " ")
-        )
-    right.plot(*bowl(np.linspace(-1, 1, 99)), color=BASELINE_COLOUR)
-    for weight, look in ((0.1, "^"), (1.0, "o"), (1000.0, "s")):
-        best = bowl_minimum(weight)
-        click, watch = bowl(best)
-        left.plot(
-            best,
-            (click + weight * watch) / (1 + weight),
-            marker=look,
-            color=BEST_COLOUR,
-            linestyle="none",
-            label=f"least sum at weight {weight:g}",
-        )
-        right.plot(click, watch, marker=look, color=BEST_COLOUR)
-        right.annotate(
-            f"{weight:g}",
-            (click, watch),
-            xytext=(7, 5),
-            textcoords="offset points",
-        )
-    left.set(xlabel="shared parameter", ylabel="loss", ylim=(0, 9))
-    left.set_title("Two tasks pull at one parameter")
-    left.legend(loc="upper center", ncols=1)
-    right.set(xlabel="loss of click", ylabel="loss of watch minutes")
-    right.set_title("What weights can reach")
-    return figure, (
-        "Left: two parabolas over one shared parameter, and where their "
-        "weighted sum is least for weights 0.1, 1 and 1000. Right: the same "
-        "points on a falling curve of the one loss against the other."
-    )
 
 
 def scores_of(
