@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from mtlrec_utils.classroom.charts import heat_map
 from mtlrec_utils.classroom.figures import new_figure
-from mtlrec_utils.classroom.palette import BEST_COLOUR, colour
+from mtlrec_utils.classroom.palette import BEST_COLOUR, colour, style
 from mtlrec_utils.data import label_correlation
 
 _GREY = "#606060"
@@ -129,4 +130,55 @@ def random_sines_figure(draws: int = 40) -> tuple[Figure, str]:
         f"Label correlation against p: {draws} thin lines for random sines, "
         f"from {min(middle):.2f} to {max(middle):.2f} in the middle, and one "
         "thick line for the fixed ones."
+    )
+
+
+def protocol_figure(rows: pd.DataFrame, title: str) -> tuple[Figure, str]:
+    """Draw each model's error against p, one panel per protocol.
+
+    Args:
+        rows: of the table "synthetic_mmoe", for both tasks together.
+        title: the finding.
+    """
+    keys = ["sines", "schedule", "correlation"]
+    errors = pd.concat(
+        rows[[*keys, f"{role}_model", role]].set_axis(
+            [*keys, "model", "error"], axis=1
+        )
+        for role in ("candidate", "baseline")
+    ).drop_duplicates([*keys, "model"])
+    figure, axes = new_figure(2, 2, size=(6.6, 5.2), sharex=True, sharey="row")
+    models = ("single_task", "shared_bottom", "omoe", "mmoe")
+    panels = [
+        (sines, schedule)
+        for sines in ("random", "fixed")
+        for schedule in ("constant", "falling")
+    ]
+    for ax, (sines, schedule) in zip(axes.flat, panels, strict=True):
+        here = f"sines == {sines!r} and schedule == {schedule!r}"
+        for place, model in enumerate(models):
+            line = errors.query(f"{here} and model == {model!r}")
+            line = line.sort_values("correlation")
+            side = 0.012 * (place - 1.5)  # lest one mark covers another
+            ax.plot(line["correlation"] + side, line["error"], **style(model))
+        floor = rows.query(here).groupby("correlation")["floor"].mean()
+        ax.plot(floor, color=BEST_COLOUR, ls="--", lw=1.2, label="noise")
+        ax.set_title(f"{sines} sines, {schedule} rate", fontsize=10)
+        ax.set_ylim(bottom=0)
+    for ax in axes[1]:
+        ax.set_xlabel("cosine p")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("error over variance")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=5)
+    ends = {
+        panel: f"{found.min():.3f} to {found.max():.3f}"
+        for panel, found in errors.groupby(keys[:2])["error"]
+    }
+    return figure, (
+        "Four panels of error against p, a line per model and one for the "
+        "noise: "
+        + "; ".join(f"{a} sines, {b} rate: {ends[a, b]}" for a, b in panels)
+        + "."
     )
