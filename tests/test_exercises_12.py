@@ -79,7 +79,7 @@ def test_wrong_dynamic_weights(answer, hint):
             "Do not clip at 0",
         ),
         (lambda x, a, b: (np.log(a * x / b), b / a / x), "in front is miss"),
-        (lambda x, a, b: (np.log(a * x / b), 1 / x), "the weight a e^-s is"),
+        (lambda x, a, b: (np.log(a * x / b), a * b / x), "the weight a e^-s is"),
         (lambda x, a, b: (np.log(b * x / a), b / x), "the slope"),
         (lambda x, a, b: b / x, "two numbers"),
     ],

@@ -65,7 +65,7 @@ def descend(
 
 def bowl_figure() -> tuple[Figure, str]:
     """Draw two losses, their weighted sum, and all that weights can reach."""
-    figure, (left, right) = new_figure(1, 2, size=(8.6, 3.5))
+    figure, (left, right) = new_figure(1, 2, size=(8.6, 3.9))
     theta = np.linspace(-1.6, 1.6, 161)
     for task, loss in zip(TASKS, bowl(theta), strict=True):
         left.plot(
@@ -90,11 +90,13 @@ def bowl_figure() -> tuple[Figure, str]:
             xytext=(7, 5),
             textcoords="offset points",
         )
-    left.set(xlabel="shared parameter", ylabel="loss", ylim=(0, 9))
+    left.set(xlabel="shared parameter", ylabel="loss", ylim=(0, 8))
     left.set_title("Two tasks pull at one parameter")
-    left.legend(loc="upper center", ncols=1)
     right.set(xlabel="loss of click", ylabel="loss of watch minutes")
+    right.set(xlim=(0, 5.2), ylim=(0, 5))
     right.set_title("What weights can reach")
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure, (
         "Left: two parabolas over one shared parameter, and where their "
         "weighted sum is least for weights 0.1, 1 and 1000. Right: the same "

@@ -107,7 +107,7 @@ def pareto_figure(
         ax.set_xlabel(SCORES["click"])
     whole.set_ylabel(SCORES["watch_minutes"])
     for i, weight in enumerate(weights):
-        if i % 2 == 0:
+        if weight in (0.01, 0.03, 1, 10, 100):
             whole.annotate(
                 f"{weight:g}",
                 (click[i], watch[i]),
@@ -200,7 +200,7 @@ def sweep_figure(
             linewidth=0,
         )
         ax.plot(weights, middle, color=colour(task), marker=".")
-        ax.plot(weight, middle[place], markersize=11, **style(task))
+        ax.plot(weight, middle[place], markersize=10, **style(task))
         ax.axhline(
             scores[ALONE, "tuned"][task].mean(),
             color=colour("single_task"),
@@ -211,7 +211,7 @@ def sweep_figure(
         ax.set_xlabel("weight of the watch loss")
         ax.set_title(f"{SCORES[task]}: {middle[place]:.3f}")
         words.append(f"{SCORES[task]} {middle[place]:.3f}")
-    axes[0].legend(fontsize=8)
+    axes[0].legend()
     return figure, (
         f"Both scores against the weight of the watch loss in the {world} "
         f"world, below a single-task model and the best possible; at weight "
