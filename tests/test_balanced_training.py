@@ -15,9 +15,10 @@ from gradient_oracles import (
     values,
 )
 from learning_cases import SIZES, column, examples, small_model
-from small_methods import Given, GramOf, Largest, Norms
+from small_methods import Adding, Given, GramOf, Largest, Norms
 
 from mtlrec_utils.learning import fit
+from mtlrec_utils.learning.balanced_steps import BalancedStep
 from mtlrec_utils.learning.balancing.loss_weights import StaticWeights
 from mtlrec_utils.learning.balancing.projections import PCGrad
 from mtlrec_utils.models import FusedEmbedding
@@ -214,7 +215,7 @@ def test_penalties_are_added_once_and_unbalanced():
     close(found["logit_click/kernel"], plain["logit_click/kernel"])
 
 
-def half_precision(method):
+def half_precision(method, scale=256.0, **options):
     keras.config.set_dtype_policy("mixed_float16")
     try:
         model = small_model(2, TWO)
@@ -223,10 +224,14 @@ def half_precision(method):
     _, rows = two_tasks()
     before = values(model)
     optimizer = keras.optimizers.LossScaleOptimizer(
-        descent(RATE), initial_scale=256.0
+        descent(RATE), initial_scale=scale
     )
     history = fit(
-        model, rows, optimizer=optimizer, balancing=method, **ONE_STEP
+        model,
+        rows,
+        optimizer=optimizer,
+        balancing=method,
+        **{**ONE_STEP, **options},
     )
     return moved(before, model, RATE), history
 
@@ -241,3 +246,22 @@ def test_loss_scaling_is_taken_out_before_the_method(method):
     for path, gradient in plain.items():
         scale = np.abs(gradient).max()
         np.testing.assert_allclose(found[path], gradient, atol=0.05 * scale)
+
+
+def test_a_step_that_overflows_is_forgotten(monkeypatch):
+    """Half precision finds its scale by overflowing; the state survives."""
+    states = []
+    original = BalancedStep.after_epoch
+
+    def spy(self, losses):
+        original(self, losses)
+        states.append({n: v.numpy() for n, v in self.state.items()})
+
+    monkeypatch.setattr(BalancedStep, "after_epoch", spy)
+    found, history = half_precision(Adding(), 2.0**19, batch_size=2)
+    (state,) = states
+    assert 0 < state["n"] < 20, "of 20 steps some must overflow, not all"
+    assert np.isfinite(state["sum"]).all()
+    assert history.weights["weight"].tolist() == [1.0, 1.0]
+    for path in SHARED:
+        assert 0 < np.abs(found[path]).max() < np.inf

@@ -60,6 +60,10 @@ def without_care(before, last, temperature):
         (lambda b, a, t: 3 * softmax((a - b) / t), "not the size of a loss"),
         (lambda b, a, t: 3 * softmax(a / b), "divided by the temperature"),
         (without_care, "Subtract the largest logit"),
+        (
+            lambda b, a, t: 3 * softmax(np.minimum(a / b / t, 500)),
+            "slowest task gets all",
+        ),
         (lambda b, a, t: 3.0, "three weights"),
     ],
 )
@@ -79,7 +83,10 @@ def test_wrong_dynamic_weights(answer, hint):
             "Do not clip at 0",
         ),
         (lambda x, a, b: (np.log(a * x / b), b / a / x), "in front is miss"),
-        (lambda x, a, b: (np.log(a * x / b), a * b / x), "the weight a e^-s is"),
+        (
+            lambda x, a, b: (np.log(a * x / b), a * b / x),
+            "the weight a e^-s is",
+        ),
         (lambda x, a, b: (np.log(b * x / a), b / x), "the slope"),
         (lambda x, a, b: b / x, "two numbers"),
     ],

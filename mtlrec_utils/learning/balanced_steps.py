@@ -220,8 +220,28 @@ class BalancedStep:
                 f"{type(self.method).__name__} began with a state of "
                 f"{sorted(self.state)} and returned one of {sorted(state)}."
             )
-        for name, variable in self.state.items():
-            variable.assign(state[name])
+        for name, value in self._finite(state).items():
+            self.state[name].assign(value)
+
+    def _finite(self, state: State) -> State:
+        """Forget a step that overflowed: its update is skipped as well.
+
+        In half precision that is an everyday event. In float32 it is an
+        end, which the training loop reports.
+        """
+        if self._scale() is None:
+            return state
+        finite = tf.reduce_all(
+            [
+                tf.reduce_all(tf.math.is_finite(value))
+                for value in state.values()
+                if value.dtype.is_floating
+            ]
+        )
+        return {
+            name: tf.where(finite, state[name], variable)
+            for name, variable in self.state.items()
+        }
 
     def _check(self) -> None:
         name, tasks = self.model.name, self.losses.tasks

@@ -10,11 +10,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
@@ -36,6 +34,7 @@ from mtlrec_utils.learning.history import (
     best_epoch,
     epoch_rows,
 )
+from mtlrec_utils.learning.identity import run_identity
 from mtlrec_utils.learning.losses import task_weights
 from mtlrec_utils.learning.progress import Progress
 from mtlrec_utils.learning.settings import DECAY, Settings
@@ -68,7 +67,8 @@ def run(
     store = None
     if checkpoint is not None:
         store = Checkpoint(
-            checkpoint, _identity(program, train, validation, settings, rate)
+            checkpoint,
+            run_identity(program, train, validation, settings, rate),
         )
     train = _informative(train, losses.tasks)
     if program.balanced is not None:
@@ -214,7 +214,7 @@ class _Run:
         rows = tf.constant(order, tf.int32)
         self.program.seed_dropout(settings.seed, epoch)
         sums = np.zeros((len(self.weights), 2))
-        given = np.zeros(len(self.weights))
+        given = []  # weights of the balancing method, [steps, T]
         start, length = 0, 8
         while start < self.steps_per_epoch:
             stop = min(start + length, self.steps_per_epoch)
@@ -232,28 +232,35 @@ class _Run:
             )
             sums[:, 0] += (log[..., 0] * log[..., 1]).sum(axis=0)
             sums[:, 1] += log[..., 1].sum(axis=0)
-            given += log[..., 2:].sum(axis=(0, 2))
+            given.append(log[..., 2:].sum(axis=2))
             line.advance(stop - start)
             if time.perf_counter() - before < _CALL_SECONDS / 2:
                 length *= 2
             start = stop
         means = self._means(sums)
-        self._balance(epoch, means, given / self.steps_per_epoch)
+        self._balance(epoch, means, np.concatenate(given))
         return means
 
     def _balance(
         self, epoch: int, means: Mapping[str, float], weights: np.ndarray
     ) -> None:
-        """Tell the balancing method of an epoch; note its mean weights."""
+        """Tell the balancing method of an epoch; note its mean weights.
+
+        A method without weights has NaN, and so may a step that half
+        precision has skipped.
+        """
         if self.program.balanced is None:
             return
         self.program.balanced.after_epoch(
             [self.weights[task] * mean for task, mean in means.items()]
         )
-        if not np.isnan(weights).any():
+        known = weights[np.isfinite(weights).all(axis=1)]
+        if len(known):
             self.state.weight_rows = self.state.weight_rows + [
                 {"epoch": epoch, "task": task, "weight": float(weight)}
-                for task, weight in zip(self.tasks, weights, strict=True)
+                for task, weight in zip(
+                    self.tasks, known.mean(axis=0), strict=True
+                )
             ]
 
     def _diagnose(self, epoch: int) -> None:
@@ -296,44 +303,3 @@ def _check_judge(validation: Examples, weights: Mapping[str, float]) -> None:
                 "cannot judge when to stop. Add rows, or give the task a "
                 "loss weight of 0."
             )
-
-
-def _identity(
-    program: TrainingProgram,
-    train: Examples,
-    validation: Examples | None,
-    settings: Settings,
-    rate: float | None,
-) -> dict[str, Any]:
-    """Describe a run; equal descriptions end with equal weights."""
-    identity = asdict(replace(settings, balancing=None))
-    for option in ("balance_at", "conflicts"):
-        del identity[option]
-    identity["balancing"] = settings.balancing_text()
-    if settings.decay is None:
-        del identity["epochs"]  # a longer run goes on from a shorter one
-    config = program.optimizer.get_config()
-    config.pop("name", None)
-    if rate is not None:
-        config.pop("learning_rate", None)  # as last written by the loop
-    return {
-        **identity,
-        "loss_weights": task_weights(
-            settings.loss_weights, program.losses.tasks
-        ),
-        "learning_rate": rate,
-        "model": [
-            [v.name, list(v.shape), str(v.dtype)]
-            for v in program.model.weights
-        ],
-        "tasks": list(program.losses.tasks),
-        "optimizer": type(program.optimizer).__name__,
-        "optimizer_config": _text(config),
-        "train": checkpoints.fingerprint(train),
-        "validation": checkpoints.fingerprint(validation),
-    }
-
-
-def _text(value: Any) -> str:
-    """Write any configuration as text that compares."""
-    return str(keras.saving.serialize_keras_object(value))
