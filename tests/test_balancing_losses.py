@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import tensorflow as tf
-from balancing_cases import (
+from loss_balancing_cases import (
     METHODS,
     OWN_SIZE,
     TASKS,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
-from balancing_cases import TASKS, ask, iterate, name, vector
+from loss_balancing_cases import TASKS, ask, iterate, name, vector
 
 from mtlrec_utils.learning.balancing.learned_weights import (
     FAMO,
