@@ -128,6 +128,13 @@ def test_wrong_models(fault, hint):
     assert hint in result.message
 
 
+@pytest.mark.parametrize("seed", [3, 22, 25, 30])
+def test_no_start_makes_a_right_model_wrong(seed):
+    """From these, enlarged weights round the sigmoid of a task to 1."""
+    keras.utils.set_random_seed(seed)
+    assert judge("09.2", written_solution("09.2")).state == "correct"
+
+
 def test_a_model_without_named_outputs():
     def answer(schema):
         found = model(schema)

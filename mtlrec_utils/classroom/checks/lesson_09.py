@@ -109,8 +109,7 @@ def three_tasks(answer: Callable[..., Any]) -> None:
             f"The outputs are {', '.join(sorted(outputs))}; they must be "
             f"{', '.join(sorted(TASKS))}, the names in `schema.task_names`."
         )
-    predicted = {t: np.asarray(p) for t, p in model({"ids": ids}).items()}
-    for task, values in predicted.items():
+    for task, values in _predictions(model, ids).items():
         if values.shape != (len(ids), 1):
             raise NotYet(
                 f"The output {task!r} has shape {values.shape}; one "
@@ -179,22 +178,31 @@ def _reached(model: Any, ids: Any) -> dict[str, set[str]]:
 
 
 def _check_probabilities(model: Any, ids: Any) -> None:
-    """Enlarge all weights: a probability still stays between 0 and 1."""
-    before = model.get_weights()
-    model.set_weights([50 * w for w in before])
-    predicted = {t: np.asarray(p) for t, p in model({"ids": ids}).items()}
-    model.set_weights(before)
-    for task, values in predicted.items():
-        if values.min() < 0 or values.max() > 1:
-            raise NotYet(
-                f"The output {task!r} is no probability: it leaves the range "
-                "0 to 1. End with a sigmoid."
-            )
+    """Enlarge all weights: a probability still stays between 0 and 1.
+
+    Whether an output is always 1 is asked before that: with large weights a
+    sigmoid may round to 1 in every row, too.
+    """
+    for task, values in _predictions(model, ids).items():
         if np.allclose(values, 1):
             raise NotYet(
                 f"The output {task!r} is always 1: a softmax over a single "
                 "value. End with a sigmoid."
             )
+    before = model.get_weights()
+    model.set_weights([50 * w for w in before])
+    enlarged = _predictions(model, ids)
+    model.set_weights(before)
+    for task, values in enlarged.items():
+        if values.min() < 0 or values.max() > 1:
+            raise NotYet(
+                f"The output {task!r} is no probability: it leaves the range "
+                "0 to 1. End with a sigmoid."
+            )
+
+
+def _predictions(model: Any, ids: Any) -> dict[str, Any]:
+    return {t: np.asarray(p) for t, p in model({"ids": ids}).items()}
 
 
 @exercise(
