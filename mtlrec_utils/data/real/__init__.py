@@ -3,6 +3,7 @@
 Nothing of the data is part of this project; see the cards in `datasets/`.
 """
 
+from mtlrec_utils.data.real.beibei import Beibei, load_beibei
 from mtlrec_utils.data.real.cache import (
     REMOTE_FILES,
     RemoteFile,
@@ -24,6 +25,7 @@ from mtlrec_utils.data.real.ratings_pair import (
 
 __all__ = [
     "REMOTE_FILES",
+    "Beibei",
     "DataFileError",
     "DownloadError",
     "KuaiRand",
@@ -34,6 +36,7 @@ __all__ = [
     "fetch",
     "how_to_get",
     "load_amazon_books_movies",
+    "load_beibei",
     "load_census_income",
     "load_hillstrom",
     "load_kuairand",
