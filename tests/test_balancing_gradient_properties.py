@@ -293,3 +293,22 @@ def test_learners_mistakes():
         direction(MGDA(), [1, 2, 3])
     with pytest.raises(ValueError, match="2 rows"):
         direction(MGDA(), REFERENCE, [1, 2, 3])
+
+
+def test_a_gram_method_with_a_combine_of_its_own_is_refused():
+    """Training asks for its weights alone: the combine would be ignored."""
+    with pytest.raises(TypeError, match="Doubled has a combine.. of its own"):
+
+        class Doubled(PCGrad):
+            def combine(self, jacobian, losses, state):
+                found, state = super().combine(jacobian, losses, state)
+                return [2 * rows for rows in found], state
+
+
+def test_a_gram_method_with_other_weights_is_welcome():
+    class Doubled(PCGrad):
+        def weights(self, gram, losses, state):
+            weights, state = super().weights(gram, losses, state)
+            return 2 * weights, state
+
+    close(found(Doubled(), REFERENCE), 2 * found(PCGrad(), REFERENCE))

@@ -92,7 +92,24 @@ class GradientBalancing(Balancing, ABC):
 
 @dataclass(frozen=True)
 class GramBalancing(GradientBalancing):
-    """A method whose direction is w^T J, with w from the Gram matrix."""
+    """A method whose direction is w^T J, with w from the Gram matrix.
+
+    Training asks ``weights`` alone: a table gets the sum of the tasks'
+    gradients by these weights, and no task a dense gradient of its own.
+
+    Raises:
+        TypeError: a subclass has a ``combine`` of its own, which training
+            would never call.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.combine is not GramBalancing.combine:
+            raise TypeError(
+                f"{cls.__name__} has a combine() of its own, but training "
+                "asks a GramBalancing for weights() alone. Make it a "
+                "GradientBalancing, or write weights()."
+            )
 
     @abstractmethod
     def weights(
