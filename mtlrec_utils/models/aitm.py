@@ -44,6 +44,10 @@ def aitm(
 ) -> keras.Model:
     """Build a funnel whose steps hand on what they know.
 
+    With p_t handed over by the step before, of width k:
+
+        z_t = sum_(u in {p_t, q_t}) softmax_u(h2(u) . h3(u) / sqrt k) h1(u).
+
     Each task t has a bottom of its own on the shared embedding, q_t
     ("bottom_<task>"). The first tower reads z_1 = q_1. Later ones read
     z_t, the attention ("attention_<task>") over q_t and the vector that

@@ -124,6 +124,10 @@ def cross_stitch(
 ) -> keras.Model:
     """Build a cross-stitch model: T bottoms that learn what to exchange.
 
+    After each layer, with what task u has computed, z_u, task t goes on with
+
+        sum_u A_tu z_u,  sum_u A_tu = 1 at the start.
+
     The embedding is shared; each task's bottom starts from weights of its
     own. With T tasks and L bottom layers, stitching adds L T^2 parameters
     to T bottoms.

@@ -91,6 +91,10 @@ def l2_constrained(
 ) -> keras.Model:
     """Build one bottom per task, and a penalty on their differences.
 
+    With the weights v_t of task t's bottom the loss is
+
+        sum_t L_t + strength sum_(t < u) ||v_t - v_u||^2.
+
     The penalty is a Keras regulariser of the layer "bottoms": it is part
     of ``model.losses`` and so of every training, and of a saved model. The
     embedding is shared as it is. Strength 0 leaves the bottoms separate,

@@ -85,6 +85,10 @@ def shared_bottom(
 ) -> keras.Model:
     """Build a shared-bottom model: one bottom, one tower per task.
 
+    With the features x, the bottom f and the tower h_t of task t:
+
+        logit_t = h_t(f(x)).
+
     Args and Raises are those of ``single_task``.
 
     Source: Caruana, "Multitask Learning", Machine Learning 28, 1997.
@@ -112,6 +116,10 @@ def omoe(
     seed: int | None = None,
 ) -> keras.Model:
     """Build a one-gate mixture of experts: all tasks share "gate_shared".
+
+    With the features x and experts f_1, ..., f_E:
+
+        logit_t = h_t(sum_e g_e f_e(x)),  g = softmax(W x).
 
     Args and Raises are those of ``mmoe``.
 
@@ -146,6 +154,10 @@ def mmoe(
     seed: int | None = None,
 ) -> keras.Model:
     """Build a multi-gate mixture of experts: each task weighs for itself.
+
+    With the features x and experts f_1, ..., f_E:
+
+        logit_t = h_t(sum_e g_te f_e(x)),  g_t = softmax(W_t x).
 
     With d features, E experts of one layer of h units and T tasks, the
     mixture has E (d h + h) + T d E parameters.

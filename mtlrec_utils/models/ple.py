@@ -48,6 +48,10 @@ def cgc(
 ) -> keras.Model:
     """Build a customized gate control model: PLE of one level.
 
+    With task t's own experts and the shared ones, m + s in all:
+
+        logit_t = h_t(sum_e g_te f_e(x)),  g_t = softmax(W_t x).
+
     With d features, experts of one layer of h units, T tasks, m own and s
     shared experts, the level has (T m + s) (d h + h) + T d (m + s)
     parameters.
@@ -90,6 +94,14 @@ def ple(
     seed: int | None = None,
 ) -> keras.Model:
     """Build a model of progressive layered extraction.
+
+    On level j the path of task t takes its own experts and the shared ones,
+    m + s in all, and the last level's paths go to the towers:
+
+        a_t,j = sum_e g_te f_e(its path),  g_t = softmax(W_t a_t,j-1).
+
+    Own experts read a_t,j-1, shared ones the shared path, which weighs all
+    experts of a level likewise.
 
     Args:
         schema: a fitted ``Schema``.

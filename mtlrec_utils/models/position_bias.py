@@ -107,6 +107,10 @@ def mmoe_with_position_bias(
 ) -> keras.Model:
     """Build an MMoE whose logits have a shallow part for training only.
 
+    With the experts' part of an MMoE as "main":
+
+        logit_t = main_t(x without position) + shallow_t(position, ...).
+
     "logit_<task>" is the main logit, "bias_logit_<task>" the shallow one
     and "biased_logit_<task>" what the prediction is made of.
 
