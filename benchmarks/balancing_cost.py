@@ -1,6 +1,8 @@
 """Cost of one training step under each balancing method.
 
     python -m benchmarks.balancing_cost [--tasks 2 4 8] [--save FILE]
+    python -m benchmarks.balancing_cost --tasks 4 --methods all \
+        --save datasets/results/balancing_cost.csv  # the table lessons quote
 
 One core, the rows and networks of the other benchmarks with more tasks. All
 methods live in one process and take turns of a few steps; a ratio is taken
@@ -11,7 +13,10 @@ says how to read such ratios.
 from __future__ import annotations
 
 import argparse
+import inspect
 import os
+import shlex
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,6 +52,7 @@ DEFAULT = (
     "MetaBalance",
 )
 RATE = 1e-3
+ALL = "all"  # every method, at the parameters and as in DEFAULT
 
 
 class Program(NamedTuple):
@@ -76,6 +82,20 @@ def method(name: str, tasks: Sequence[str]) -> tuple[Any, str]:
     kind, _, at = name.partition(" at ")
     arguments = (tasks[0],) if kind == "MetaBalance" else ()
     return getattr(balancing, kind)(*arguments), at or "parameters"
+
+
+def every_method() -> list[str]:
+    """Return the names of all methods, and where DEFAULT looks besides."""
+    kinds = (getattr(balancing, name) for name in balancing.__all__)
+    names = [
+        kind.__name__
+        for kind in kinds
+        if isinstance(kind, type)
+        and issubclass(kind, balancing.Balancing)
+        and not inspect.isabstract(kind)
+        and kind is not balancing.Balancing
+    ]
+    return [*names, *(name for name in DEFAULT if name not in names)]
 
 
 def build(network: str, schema: Encoded, seed: int = 0) -> Any:
@@ -170,13 +190,16 @@ def main() -> None:
         "--methods",
         nargs="+",
         default=DEFAULT,
-        help="names of learning.balancing, with ' at representation'",
+        help="names of learning.balancing, with ' at representation', or "
+        "'all'",
     )
     parser.add_argument("--batch", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--steps", type=int, default=4, help="in one turn")
     parser.add_argument("--save", type=Path, help="write the table here")
     options = parser.parse_args()
+    if list(options.methods) == [ALL]:
+        options.methods = every_method()
     pinned = pin(1)
     n_rows = options.batch * options.steps * (options.rounds + 1)
     table = data.generate(n_rows, n_rows)
@@ -192,7 +215,9 @@ def main() -> None:
             pd.concat(found, ignore_index=True),
             options.save,
             seeds=[0],
-            command="python -m benchmarks.balancing_cost",
+            command=shlex.join(
+                ["python", "-m", "benchmarks.balancing_cost", *sys.argv[1:]]
+            ),
             machine=pinned,
         )
 

@@ -94,7 +94,10 @@ def encoded(world: str) -> tuple:
 
 
 def run(unit: dict) -> pd.DataFrame:
-    """Tune one method, train it with every seed; keep its predictions."""
+    """Tune one method, train it with every seed; keep its predictions.
+
+    A row per task and seed holds all predictions of the test rows, [N].
+    """
     schema, (train, validation, test) = encoded(unit["world"])
     method = unit["method"]
     build = partial(MODELS[unit["model"]], schema)
@@ -114,27 +117,20 @@ def run(unit: dict) -> pd.DataFrame:
     )
     costs = found.table.groupby("seed")[["parameters", "steps", "seconds"]]
     weights = chosen.get("loss_weights", {})
-    frames = []
-    for task in TASKS:
-        known = test.masks[task] > 0
-        for i, seed in enumerate(SEEDS):
-            predicted = found.predictions[method][task][i, known]
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "task": task,
-                        "seed": seed,
-                        "user": test.users[known],
-                        "label": test.labels[task][known],
-                        "predicted": predicted.reshape(-1),
-                    }
-                ).assign(**costs.first().loc[seed])
-            )
-    return pd.concat(frames).assign(
-        rate=chosen["learning_rate"],
-        like_weight=weights.get("like", np.nan),
-        finish_weight=weights.get("finish", np.nan),
-        **unit,
+    rows = [
+        {"task": task, "seed": seed, "predicted": predicted[i]}
+        for task, predicted in found.predictions[method].items()
+        for i, seed in enumerate(SEEDS)
+    ]
+    return (
+        pd.DataFrame(rows)
+        .join(costs.first(), on="seed")
+        .assign(
+            rate=chosen["learning_rate"],
+            like_weight=weights.get("like", np.nan),
+            finish_weight=weights.get("finish", np.nan),
+            **unit,
+        )
     )
 
 
@@ -144,7 +140,7 @@ def table(results: pd.DataFrame) -> pd.DataFrame:
     A model in a world is one family: its comparisons carry Holm's correction.
     """
     families = [
-        _family(rows).assign(world=world, model=model)
+        _family(world, rows).assign(world=world, model=model)
         for (world, model), rows in results.groupby(
             ["world", "model"], sort=False
         )
@@ -154,19 +150,20 @@ def table(results: pd.DataFrame) -> pd.DataFrame:
     return found[first + [c for c in found if c not in first]]
 
 
-def _family(results: pd.DataFrame) -> pd.DataFrame:
+def _family(world: str, results: pd.DataFrame) -> pd.DataFrame:
+    _, (_, _, test) = encoded(world)
     found, costs = {}, {}
     for task, cell in results.groupby("task", sort=False):
         of_method = dict(list(cell.groupby("method", sort=False)))
         base = of_method.pop(BASELINE)
-        labels = base[base["seed"] == SEEDS[0]]
         for method, rows in of_method.items():
             found[task, method] = compare(
-                labels["label"].to_numpy(),
-                _by_seed(rows),
-                _by_seed(base),
+                test.labels[task],
+                np.stack(rows["predicted"]),
+                np.stack(base["predicted"]),
                 metric="auc",
-                groups=labels["user"].to_numpy(),
+                groups=test.users,
+                mask=test.masks[task],
             )
             costs[task, method] = {**_cost(rows), **_cost(base, "baseline_")}
     rows = comparison_table(holm_corrected(found), ("task", "method"))
@@ -178,12 +175,4 @@ def _cost(rows: pd.DataFrame, prefix: str = "") -> dict[str, float]:
     """Average what one training took, and name its settings."""
     columns = ["parameters", "steps", "seconds", "rate"]
     columns += ["like_weight", "finish_weight"] if prefix else []
-    of_seed = rows.groupby("seed")[columns].first().mean()
-    return {prefix + name: value for name, value in of_seed.items()}
-
-
-def _by_seed(rows: pd.DataFrame) -> np.ndarray:
-    """Return predictions [S, N]."""
-    return np.stack(
-        [seed["predicted"].to_numpy() for _, seed in rows.groupby("seed")]
-    )
+    return {prefix + name: rows[name].mean() for name in columns}
