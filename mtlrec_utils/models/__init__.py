@@ -45,6 +45,14 @@ _OFFERED = {
     ),
     "ple": ("cgc", "ple"),
     "position_bias": ("mmoe_with_position_bias", "position_bias"),
+    "sequence": ("gru4rec", "sasrec"),
+    "sequence_layers": (
+        "CausalSelfAttention",
+        "Followers",
+        "LastPlace",
+        "NextItem",
+        "PlaceVectors",
+    ),
     "set_encoding": (
         "MaskedMean",
         "PairFeatures",

@@ -20,7 +20,7 @@ from mtlrec_utils.models.initialisation import register, seeded
 
 # Added to the score of an empty place; its exponential is 0 in float32 and
 # in both half precisions, where a larger number would be infinite.
-_EMPTY = -3e4
+EMPTY = -3e4
 
 
 @register
@@ -185,10 +185,14 @@ class SelfAttention(keras.layers.Layer):
         return tokens, places
 
     def _weights(self, tokens: Any, places: Any) -> Any:
+        empty = (1 - places)[:, None, None, :] * EMPTY
+        return ops.softmax(self._scores(tokens) + empty, axis=-1)
+
+    def _scores(self, tokens: Any) -> Any:
+        """Return how well queries and keys agree, [B, H, L, L]."""
         query = self._heads(tokens, "query") / math.sqrt(self.head_dimension)
         keys = ops.transpose(self._heads(tokens, "key"), (0, 1, 3, 2))
-        empty = (1 - places)[:, None, None, :] * _EMPTY
-        return ops.softmax(ops.matmul(query, keys) + empty, axis=-1)
+        return ops.matmul(query, keys)
 
     def _heads(self, tokens: Any, name: str) -> Any:
         """Project tokens and split them into heads: [B, H, L, k]."""
