@@ -3,6 +3,11 @@
 Knows nothing of models or data sets: arrays in, numbers and words out.
 """
 
+from mtlrec_utils.evidence.alignment import (
+    Alignment,
+    chance_alignment,
+    procrustes,
+)
 from mtlrec_utils.evidence.catalogue_metrics import (
     coverage,
     exposure_gini,
@@ -66,6 +71,7 @@ from mtlrec_utils.evidence.verdicts import (
 )
 
 __all__ = [
+    "Alignment",
     "CalibrationBins",
     "Comparison",
     "FullRanking",
@@ -77,6 +83,7 @@ __all__ = [
     "brier",
     "calibration_bins",
     "calibration_ratio",
+    "chance_alignment",
     "compare",
     "compare_many",
     "compare_per_group",
@@ -104,6 +111,7 @@ __all__ = [
     "popularity_bias",
     "popularity_buckets",
     "popularity_rank",
+    "procrustes",
     "r2",
     "read_results",
     "recall_at_k",

@@ -81,10 +81,9 @@ def _check_ids(layer: Any, ids: np.ndarray, name: str) -> None:
 
 def _columns_read(layer: Any, n_columns: int) -> Sequence[int]:
     """Return the id columns that a layer of embeddings reads."""
-    try:
-        source = layer.input._keras_history.operation
-    except (AttributeError, ValueError):  # used more than once
-        source = None
+    # The first use decides: a tower may read drawn items by the same layer.
+    first = layer._inbound_nodes[0].input_tensors[0]
+    source = first._keras_history.operation
     if isinstance(source, TakeColumns):
         return source.columns
     return range(n_columns)

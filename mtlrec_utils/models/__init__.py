@@ -19,6 +19,8 @@ _OFFERED = {
     ),
     "classifier": ("Pair", "classifier"),
     "cross_stitch": ("CrossStitch", "cross_stitch", "cross_stitch_values"),
+    "drawn_items": ("NegativeItems", "WithOnes"),
+    "factorisation": ("matrix_factorisation",),
     "features_and_towers": ("joined_features", "task_outputs"),
     "funnel": ("esmm",),
     "funnel_layers": (
@@ -45,6 +47,13 @@ _OFFERED = {
     ),
     "ple": ("cgc", "ple"),
     "position_bias": ("mmoe_with_position_bias", "position_bias"),
+    "retrieval": (
+        "item_shares",
+        "item_vectors",
+        "two_towers",
+        "user_vectors",
+    ),
+    "retrieval_layers": ("PairwiseMatch", "SoftmaxMatch", "ValueMatch"),
     "sequence": ("gru4rec", "sasrec"),
     "sequence_layers": (
         "CausalSelfAttention",
