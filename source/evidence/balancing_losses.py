@@ -182,7 +182,10 @@ def _batches(build: partial, parts: list, size: int) -> pd.DataFrame:
 def _trained(
     build: partial, grid: dict, settings: dict, parts: list, **changed: int
 ) -> pd.DataFrame:
-    """Tune by a grid; return test predictions of each setting and seed."""
+    """Tune by a grid; return test predictions of each setting and seed.
+
+    A row per setting, task and seed holds those of all test rows, [N].
+    """
     train, validation, test = parts
     options = {**FIT, **changed}
     search = tune(build, grid, train, validation, seed=TUNING_SEED, **options)
@@ -199,26 +202,21 @@ def _trained(
         costs = found.table.groupby("seed")[
             ["parameters", "steps", "seconds"]
         ].first()
-        for task, predicted in found.predictions["model"].items():
-            known = test.masks[task] > 0
-            for i, seed in enumerate(SEEDS):
-                frames.append(
-                    pd.DataFrame(
-                        {
-                            "setting": setting,
-                            "task": task,
-                            "seed": seed,
-                            "user": test.users[known],
-                            "label": test.labels[task][known],
-                            "predicted": predicted[i, known],
-                        }
-                    ).assign(
-                        **costs.loc[seed],
-                        trials=len(search.table),
-                        rate=chosen["learning_rate"],
-                        chosen=_described(chosen),
-                    )
-                )
+        rows = [
+            {"task": task, "seed": seed, "predicted": predicted[i]}
+            for task, predicted in found.predictions["model"].items()
+            for i, seed in enumerate(SEEDS)
+        ]
+        frames.append(
+            pd.DataFrame(rows)
+            .join(costs, on="seed")
+            .assign(
+                setting=setting,
+                trials=len(search.table),
+                rate=chosen["learning_rate"],
+                chosen=_described(chosen),
+            )
+        )
     return pd.concat(frames)
 
 
@@ -238,7 +236,7 @@ def table(results: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for part, pairs in _families(list(cells)).items():
         found = {
-            key: _compared(cells[key], cells[baseline], key[-1])
+            key: _compared(cells[key], cells[baseline], key)
             for key, baseline in pairs.items()
         }
         rows = comparison_table(holm_corrected(found), keys)
@@ -277,41 +275,40 @@ def _families(keys: list[tuple]) -> dict[str, dict[tuple, tuple]]:
 
 
 def _compared(
-    candidate: pd.DataFrame, baseline: pd.DataFrame, task: str
+    candidate: pd.DataFrame, baseline: pd.DataFrame, key: tuple
 ) -> Comparison:
-    first = baseline[baseline["seed"] == SEEDS[0]]
+    world, *_, task = key
+    _, (_, _, test), _ = encoded(world)
     return compare(
-        first["label"].to_numpy(),
-        _by_seed(candidate),
-        _by_seed(baseline),
+        test.labels[task],
+        np.stack(candidate["predicted"]),
+        np.stack(baseline["predicted"]),
         metric=METRICS[task],
-        groups=first["user"].to_numpy(),
-    )
-
-
-def _by_seed(rows: pd.DataFrame) -> np.ndarray:
-    """Return predictions [S, N]."""
-    return np.stack(
-        [seed["predicted"].to_numpy() for _, seed in rows.groupby("seed")]
+        groups=test.users,
+        mask=test.masks[task],
     )
 
 
 def _facts(rows: pd.DataFrame, prefix: str = "") -> dict:
     """Return each seed's score, what was chosen, and what it cost."""
-    label = rows["label"].to_numpy()[: len(rows) // len(SEEDS)]
-    metric = METRICS[rows["task"].iloc[0]]
-    measure = {"log_loss": log_loss, "rmse": rmse}[metric]
-    scores = [measure(label, predicted) for predicted in _by_seed(rows)]
-    costs = rows.groupby("seed").first()
+    first = rows.iloc[0]
+    task = first["task"]
+    _, (_, _, test), _ = encoded(first["world"])
+    known = test.masks[task] > 0
+    measure = {"log_loss": log_loss, "rmse": rmse}[METRICS[task]]
+    scores = [
+        measure(test.labels[task][known], predicted[known])
+        for predicted in rows["predicted"]
+    ]
     facts = {
         "scores": " ".join(f"{score:.6g}" for score in scores),
-        "parameters": int(costs["parameters"].mean()),
-        "steps": int(costs["steps"].mean()),
-        "seconds": costs["seconds"].mean(),
-        "trials": costs["trials"].iloc[0],
-        "rate": costs["rate"].iloc[0],
-        "chosen": costs["chosen"].iloc[0],
+        "parameters": int(rows["parameters"].mean()),
+        "steps": int(rows["steps"].mean()),
+        "seconds": rows["seconds"].mean(),
+        "trials": first["trials"],
+        "rate": first["rate"],
+        "chosen": first["chosen"],
     }
     if not prefix:
-        facts["best"] = costs["best"].iloc[0]
+        facts["best"] = first["best"]
     return {prefix + name: fact for name, fact in facts.items()}
