@@ -8,6 +8,14 @@ All of them are fitted on a matrix of interactions and score whole catalogues::
     model.recommend(users, k=10)  # item numbers, seen items left out
 """
 
+from mtlrec_utils.models.classic.bridges import (
+    described,
+    mean_history,
+    orthogonal_bridge,
+    rating_bridge,
+    ridge_bridge,
+)
+from mtlrec_utils.models.classic.cold_bridges import ColdBridges
 from mtlrec_utils.models.classic.content import ContentProfiles, tf_idf
 from mtlrec_utils.models.classic.factors import ImplicitALS
 from mtlrec_utils.models.classic.interactions import (
@@ -20,21 +28,35 @@ from mtlrec_utils.models.classic.neighbours import (
     nearest,
 )
 from mtlrec_utils.models.classic.popularity import Popularity
+from mtlrec_utils.models.classic.rating_factors import (
+    CollectiveFactors,
+    RatingFactors,
+    damped_means,
+)
 from mtlrec_utils.models.classic.ratings import RatingBiases, SlopeOne
 from mtlrec_utils.models.classic.recommender import Recommender, top_items
 
 __all__ = [
+    "ColdBridges",
+    "CollectiveFactors",
     "ContentProfiles",
     "ImplicitALS",
     "ItemNeighbours",
     "Popularity",
     "RatingBiases",
+    "RatingFactors",
     "Recommender",
     "SlopeOne",
     "UserNeighbours",
+    "damped_means",
     "decay_weights",
+    "described",
     "interaction_matrix",
+    "mean_history",
     "nearest",
+    "orthogonal_bridge",
+    "rating_bridge",
+    "ridge_bridge",
     "tf_idf",
     "top_items",
 ]
