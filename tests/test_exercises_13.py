@@ -1,4 +1,4 @@
-"""Exercises of lesson 13: stub, plausible wrong answers, solution."""
+"""Exercises of lesson 13: stub, wrong answers, solution; its figures."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mtlrec_utils.classroom import conflict_arrows, conflict_figures
 from mtlrec_utils.classroom.check import judge
+from mtlrec_utils.evidence import read_results
+from mtlrec_utils.learning import balancing
 
+RESULTS = Path(__file__).parents[1] / "datasets" / "results"
 SOLUTIONS = (
     Path(__file__).parents[1] / "mtlrec_utils" / "classroom" / "solutions.json"
 )
@@ -138,3 +142,57 @@ def test_wrong_balances(answer, hint):
     result = judge("13.3", answer)
     assert result.state == "not yet"
     assert hint in result.message
+
+
+@pytest.mark.parametrize(("angle", "length"), [(30, 10.0), (140, 3.0)])
+def test_gradients_have_the_angle_and_length_asked_for(angle, length):
+    first, second = conflict_arrows.gradients(angle, length)
+    assert np.linalg.norm(first) == pytest.approx(1)
+    assert np.linalg.norm(second) == pytest.approx(length)
+    cosine = first @ second / length
+    assert np.degrees(np.arccos(cosine)) == pytest.approx(angle)
+
+
+def test_a_step_is_said_to_raise_a_loss_where_it_does():
+    """Loss of task t: half the squared distance from its optimum, -g_t."""
+    jacobian = conflict_arrows.gradients(140, 3.0)
+    for method in (balancing.Sum(), balancing.PCGrad(), balancing.MGDA()):
+        direction = balancing.direction(method, jacobian)
+        after = jacobian - 1e-4 * direction  # optimum to place, negated
+        rises = (after**2).sum(axis=1) > (jacobian**2).sum(axis=1)
+        wanted = list(np.array(conflict_arrows.PAIR)[rises])
+        assert conflict_arrows.harmed(direction, jacobian) == wanted
+        assert bool(wanted) == isinstance(method, balancing.Sum)
+
+
+def test_the_alternative_text_names_who_raises_what():
+    jacobian = conflict_arrows.gradients(140, 3.0)
+    steps = {
+        name: balancing.direction(kind, jacobian)
+        for name, kind in {
+            "Sum": balancing.Sum(),
+            "MGDA": balancing.MGDA(),
+        }.items()
+    }
+    figure, alt = conflict_arrows.arrows_figure(steps, jacobian)
+    assert "Sum raises click" in alt and "MGDA" not in alt
+    assert figure.get_suptitle() == "1 of 2 steps raise a loss"
+
+
+def test_every_method_of_the_table_has_its_gain_and_its_cost():
+    table = read_results(RESULTS / "balancing_methods.csv").frame
+    costs = read_results(RESULTS / "balancing_cost.csv").frame
+    found = conflict_figures.gains_and_costs(table, costs)
+    assert len(found) == len(table) / table["task"].nunique()
+    assert np.isfinite(found[["gain", "cost"]].to_numpy()).all()
+    equal = found[found["method"] == conflict_figures.EQUAL]
+    assert (equal["gain"] == 0).all() and (equal["cost"] == 1).all()
+    row = found.set_index(["world", "model", "method"]).loc[
+        ("competing", "mmoe", "MGDA")
+    ]
+    cells = table.set_index(["world", "model", "method"]).sort_index()
+    mine, theirs = (
+        cells.loc[("competing", "mmoe", name), "candidate"].mean()
+        for name in ("MGDA", "equal")
+    )
+    assert row["gain"] == pytest.approx(mine - theirs)

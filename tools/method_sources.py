@@ -1,0 +1,123 @@
+"""What the code says of each method: docstring, place, length, names."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+MODELS = ROOT / "mtlrec_utils" / "models"
+BALANCING = ROOT / "mtlrec_utils" / "learning" / "balancing"
+PATTERNS = (
+    "single_task",
+    "shared_bottom",
+    "l2_constrained",
+    "cross_stitch",
+    "omoe",
+    "mmoe",
+    "mmoe_with_position_bias",
+    "cgc",
+    "ple",
+    "esmm",
+    "aitm",
+)
+_SECTION = re.compile(
+    r"(Args|Raises|Returns|Attributes)(:$| and | are )", re.MULTILINE
+)
+
+
+class Method(NamedTuple):
+    """A method: where its code is, and what the code says of itself."""
+
+    name: str
+    path: Path
+    text: str  # the docstring, without its sections of arguments
+    lines: int  # of code
+
+    @property
+    def summary(self) -> str:
+        """Its first sentence."""
+        return self.text.split("\n", 1)[0]
+
+
+def balancing_methods() -> list[Method]:
+    """Read all exported balancing methods, in the order of their modules."""
+    tree = ast.parse((BALANCING / "__init__.py").read_text("utf-8"))
+    exported = {
+        element.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for element in getattr(node.value, "elts", [])
+    }
+    return [
+        method
+        for path in sorted(BALANCING.glob("*.py"))
+        for method in _methods(path, ast.ClassDef)
+        if method.name in exported and not method.name.endswith("Balancing")
+    ]
+
+
+def sharing_patterns() -> list[Method]:
+    """Read all sharing patterns."""
+    found = {
+        method.name: method
+        for path in sorted(MODELS.glob("*.py"))
+        for method in _methods(path, ast.FunctionDef)
+    }
+    return [found[name] for name in PATTERNS]
+
+
+def _methods(path: Path, kind: type) -> Iterator[Method]:
+    source = path.read_text("utf-8")
+    for node in ast.parse(source).body:
+        if isinstance(node, kind) and ast.get_docstring(node):
+            text = _without_sections(ast.get_docstring(node) or "")
+            yield Method(node.name, path, text, _lines_of_code(source, node))
+
+
+def _without_sections(text: str) -> str:
+    """Leave out what a docstring says of arguments, results and errors."""
+    kept, inside = [], False
+    for paragraph in text.split("\n\n"):
+        starts = _SECTION.match(paragraph) is not None
+        inside = starts or (inside and paragraph.startswith("    "))
+        if not inside:
+            kept.append(paragraph)
+    return "\n\n".join(kept)
+
+
+def _lines_of_code(source: str, node: ast.stmt) -> int:
+    """Count lines that are neither blank, comment nor docstring."""
+    skipped: set[int] = set()
+    for each in ast.walk(node):
+        body = getattr(each, "body", None)
+        if isinstance(each, ast.ClassDef | ast.FunctionDef) and isinstance(
+            getattr(body[0], "value", None), ast.Constant
+        ):
+            skipped |= set(range(body[0].lineno, body[0].end_lineno + 1))
+    lines = source.splitlines()
+    return sum(
+        bool(line) and not line.startswith("#")
+        for number in range(node.lineno, (node.end_lineno or 0) + 1)
+        if number not in skipped
+        for line in [lines[number - 1].strip()]
+    )
+
+
+def table_names() -> dict[str, str]:
+    """Return class -> its name in the table ``balancing_methods``."""
+    path = ROOT / "source" / "evidence" / "balancing_methods.py"
+    names = {"Sum": "equal"}
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if (
+                    isinstance(key, ast.Constant)
+                    and isinstance(value, ast.Call)
+                    and isinstance(value.func, ast.Attribute)
+                ):
+                    names[value.func.attr] = str(key.value)
+    return names
