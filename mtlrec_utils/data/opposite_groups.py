@@ -5,8 +5,9 @@ In the target the vector is x A for the first group and turn * x A for the
 second, with A one rotation for all; at turn = -1 what one group likes more
 for a reason, the other likes less for it. The average of both bridges is 0.
 
-Who belongs to which group shows in the source: each group rates mostly its
-own half of the catalogue, and the two halves differ in their first factor.
+Who belongs to which group shows in the source only: each group rates mostly
+its own half of the catalogue, and the two halves differ in one more factor,
+which moves ratings there and has no part in the target.
 """
 
 from __future__ import annotations
@@ -72,11 +73,13 @@ def opposite_groups(
     factor = np.where(groups == 0, 1.0, turn)[:, None]
     films, books = rng.normal(size=(2, n_items, dimension))
     halves = np.arange(n_items) % 2
-    films[:, 0] += np.where(halves == 0, 1.5, -1.5)
+    mark = np.where(halves == 0, 1.5, -1.5)[:, None]
+    films = np.hstack([films, mark + 0.3 * rng.normal(size=mark.shape)])
+    caring = 0.5 * rng.normal(size=(n_users, 1))
     own = halves[None, :] == groups[:, None]
     chance = np.where(own, 1.8 * density, 0.2 * density)
     return OppositeGroups(
-        _rated(rng, users, films, chance, noise),
+        _rated(rng, np.hstack([users, caring]), films, chance, noise),
         _rated(
             rng,
             factor * (users @ rotation),

@@ -22,6 +22,8 @@ An infinite ridge gives vectors of 0, and so every item its mean.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -60,7 +62,7 @@ def ridge_bridge(source: ArrayLike, target: ArrayLike, ridge: float) -> Floats:
         ValueError: Shapes that do not fit, no users, a negative ridge.
     """
     x, y = _pairs(source, target)
-    return _ridge(x, y, ridge)
+    return _ridges(x, y, [ridge])[0]
 
 
 def rating_bridge(
@@ -80,6 +82,16 @@ def rating_bridge(
     Raises:
         ValueError: Shapes that do not fit, no ratings, a negative ridge.
     """
+    return rating_bridges(users, items, rest, [ridge])[0]
+
+
+def rating_bridges(
+    users: ArrayLike,
+    items: ArrayLike,
+    rest: ArrayLike,
+    ridges: Sequence[float],
+) -> list[Floats]:
+    """Return ``rating_bridge`` of several ridges; the products come once."""
     x, y = _pairs(users, items)
     value = np.asarray(rest, dtype=np.float64)
     if value.shape != (len(x),):
@@ -87,9 +99,8 @@ def rating_bridge(
             f"rest has shape {value.shape}; pass one per rating, ({len(x)},)."
         )
     products = (x[:, :, None] * y[:, None, :]).reshape(len(x), -1)
-    return _ridge(products, value[:, None], ridge).reshape(
-        x.shape[1], y.shape[1]
-    )
+    shape = (x.shape[1], y.shape[1])
+    return [w.reshape(shape) for w in _ridges(products, value, ridges)]
 
 
 def described(vectors: ArrayLike, description: ArrayLike) -> Floats:
@@ -129,13 +140,18 @@ def mean_history(
     return sums / np.maximum(size, 1)[:, None]
 
 
-def _ridge(x: Floats, y: Floats, ridge: float) -> Floats:
-    if not ridge >= 0:
-        raise ValueError(f"ridge is {ridge}; give 0 or more.")
-    if ridge == 0:
-        return np.asarray(np.linalg.lstsq(x, y, rcond=None)[0])
-    left = x.T @ x + ridge * np.eye(x.shape[1])
-    return np.asarray(np.linalg.solve(left, x.T @ y))
+def _ridges(x: Floats, y: Floats, ridges: Sequence[float]) -> list[Floats]:
+    left, right = x.T @ x, x.T @ y
+    found = []
+    for ridge in ridges:
+        if not ridge >= 0:
+            raise ValueError(f"ridge is {ridge}; give 0 or more.")
+        if ridge == 0:
+            found.append(np.linalg.lstsq(x, y, rcond=None)[0])
+        else:
+            heavier = left + ridge * np.eye(len(left))
+            found.append(np.linalg.solve(heavier, right))
+    return found
 
 
 def _pairs(first: ArrayLike, second: ArrayLike) -> tuple[Floats, Floats]:

@@ -14,7 +14,7 @@ from mtlrec_utils.models.classic.bridges import (
     described,
     mean_history,
     orthogonal_bridge,
-    rating_bridge,
+    rating_bridges,
     ridge_bridge,
 )
 from mtlrec_utils.models.classic.rating_factors import (
@@ -45,6 +45,7 @@ class ColdBridges:
         split: who is cold; ids are numbers (``data.cold_users.numbered``).
         sizes: users, source items, target items.
         seed: of all factors.
+        ridges: the trials of every bridge that has one.
         **factors: settings of ``RatingFactors``.
 
     Attributes:
@@ -59,9 +60,11 @@ class ColdBridges:
         sizes: tuple[int, int, int],
         *,
         seed: int = 0,
+        ridges: Sequence[float] = RIDGES,
         **factors: Any,
     ) -> None:
         self.split, self.sizes = split, sizes
+        self._ridges = tuple(ridges)
         self._factors, self._seed = factors, seed
         n_users, n_source, n_target = sizes
         self.source = RatingFactors(**factors, seed=seed)
@@ -95,19 +98,26 @@ class ColdBridges:
             ridge: 0 or more.
             on_ratings: Fit the linked users' ratings, not their vectors.
         """
-        users = np.asarray(linked)
+        return self._bridges(given, np.asarray(linked), [ridge], on_ratings)[0]
+
+    def _bridges(
+        self,
+        given: Floats,
+        users: NDArray,
+        ridges: Sequence[float],
+        on_ratings: bool,
+    ) -> list[Floats]:
         if not on_ratings:
-            return ridge_bridge(
-                given[users], self.target.user_vectors[users], ridge
-            )
+            theirs = self.target.user_vectors[users]
+            return [ridge_bridge(given[users], theirs, r) for r in ridges]
         rows = self.split.target
         rows = rows[rows["user"].isin(users)]
         rest = rows["rating"] - self.target.item_mean[rows["item"]]
-        return rating_bridge(
+        return rating_bridges(
             given[rows["user"]],
             self.target.item_vectors[rows["item"]],
             rest,
-            ridge,
+            ridges,
         )
 
     def best_of(self, trials: Mapping[Any, Trial]) -> tuple[Trial, Any]:
@@ -167,11 +177,11 @@ class ColdBridges:
                 f"{name!r} is no method; there are {', '.join(METHODS)}."
             )
         given = described(own, self.history) if name == "personal" else own
+        ridges = self._ridges
+        bridges = self._bridges(given, linked, ridges, name != "EMCDR")
         return {
-            ridge: self._with(
-                given @ self.bridge(given, linked, ridge, name != "EMCDR")
-            )
-            for ridge in RIDGES
+            ridge: self._with(given @ bridge)
+            for ridge, bridge in zip(ridges, bridges, strict=True)
         }
 
     def _with(self, vectors: Floats) -> Trial:
