@@ -123,7 +123,8 @@ def _read(path: Path) -> pd.DataFrame:
     with open_file(path) as stream, layout_errors(path.name, expected):
         lines = [line.split() for line in stream.read().splitlines()]
         lines = [line for line in lines if line]
-        numbers = np.array([n for line in lines for n in line]).astype("int64")
+        tokens = (int(token) for line in lines for token in line)
+        numbers = np.fromiter(tokens, dtype=np.int64)
         if not len(numbers) or numbers.min() < 0 or numbers.max() >= 2**31:
             raise ValueError("found no numbers, or one out of range")
     sizes = np.array([len(line) for line in lines])
