@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mtlrec_utils.learning.anchors import AnchoredWeights
 from mtlrec_utils.learning.balanced_gradients import Batch, directions
 from mtlrec_utils.learning.balancing.method import (
     Balancing,
@@ -39,6 +40,8 @@ class BalancedStep:
         optimizer: built for the model.
         method: what balances.
         at: "parameters" or "representation", for gradient methods.
+        anchored: weights that are pulled back to where they started, or
+            None; like a penalty, the pull is not balanced.
 
     Attributes:
         state: what the method remembers, name -> variable.
@@ -56,8 +59,10 @@ class BalancedStep:
         optimizer: Any,
         method: Balancing,
         at: str,
+        anchored: AnchoredWeights | None = None,
     ) -> None:
         self.model, self.losses, self.optimizer = model, losses, optimizer
+        self._anchored = anchored
         self.method: Any = method
         self._at = at
         self._weighs_losses = not isinstance(method, GradientBalancing)
@@ -119,9 +124,10 @@ class BalancedStep:
         found, chosen, state = self._gradients(tape, cut, seen, complete)
         if penalty is not None:
             found = self._with_penalty(found, tape, penalty)
-        self.optimizer.apply(
-            [found[i] for i in self._order], self.model.trainable_variables
-        )
+        update = [found[i] for i in self._order]
+        if self._anchored is not None:
+            update = self._anchored.pulled(update)
+        self.optimizer.apply(update, self.model.trainable_variables)
         if self._looks_twice:
             after = self._look_again(batch, weights, before)
             state = self.method.after_step(tf.stack(seen), after, state)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 # What would move, or store, every row of a table at every step.
@@ -48,12 +49,16 @@ class RowSparseAdam(keras.optimizers.Adam):
         clipnorm: largest norm of one variable's merged gradient.
         clipvalue: largest absolute value of a merged gradient's entries.
         global_clipnorm: largest norm of all merged gradients together.
+        rate_factors: layer -> factor, above 0, on the learning rate of all
+            its weights; 1 for those not named. A factor on the gradient
+            would do nothing: Adam divides it out.
         name: of the optimizer.
         **others: arguments of ``keras.optimizers.Adam`` that cannot work
             on rows alone; accepted at their defaults only.
 
     Raises:
-        ValueError: an option that would touch whole tables.
+        ValueError: an option that would touch whole tables, a factor that
+            is not positive, or (in ``build``) a factor of no weight.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class RowSparseAdam(keras.optimizers.Adam):
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
+        rate_factors: Mapping[str, float] | None = None,
         name: str = "row_sparse_adam",
         **others: Any,
     ) -> None:
@@ -85,6 +91,25 @@ class RowSparseAdam(keras.optimizers.Adam):
             name=name,
             **others,
         )
+        self.rate_factors = checked_factors(rate_factors)
+
+    def build(self, variables: Sequence[Any]) -> None:
+        """Make the slots; every layer with a factor must have a weight."""
+        here = {_layer_of(v) for v in variables}
+        absent = [name for name in self.rate_factors if name not in here]
+        if absent:
+            raise ValueError(
+                f"rate_factors names {', '.join(map(repr, absent))}, but the "
+                f"layers that learn are {', '.join(map(repr, sorted(here)))}."
+            )
+        super().build(variables)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        config = super().get_config()
+        if self.rate_factors:
+            config["rate_factors"] = dict(self.rate_factors)
+        return config
 
     def apply(
         self, grads: Sequence[Any], trainable_variables: Any = None
@@ -114,6 +139,8 @@ class RowSparseAdam(keras.optimizers.Adam):
         self, gradient: Any, variable: Any, learning_rate: Any
     ) -> None:
         """Move one variable; its slices, if any, hold no row twice."""
+        if self.rate_factors:
+            learning_rate = learning_rate * self._factor(variable)
         if not isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable, learning_rate)
             return
@@ -133,6 +160,13 @@ class RowSparseAdam(keras.optimizers.Adam):
         velocity.scatter_update(tf.IndexedSlices(v, rows))
         variable.scatter_sub(tf.IndexedSlices(step, rows))
 
+    def _factor(self, variable: Any) -> float:
+        """Return the factor of the layer that a TensorFlow variable is of."""
+        index = self._get_variable_index(variable)
+        return self.rate_factors.get(
+            _layer_of(self._trainable_variables[index]), 1.0
+        )
+
     def _corrected_rate(self, learning_rate: Any, dtype: Any) -> Any:
         """Fold Adam's bias correction into the learning rate."""
         step = tf.cast(self.iterations + 1, dtype)
@@ -142,6 +176,28 @@ class RowSparseAdam(keras.optimizers.Adam):
             * tf.sqrt(one - tf.pow(tf.cast(self.beta_2, dtype), step))
             / (one - tf.pow(tf.cast(self.beta_1, dtype), step))
         )
+
+
+def _layer_of(variable: Any) -> str:
+    """Name the layer of the model that a variable belongs to."""
+    return str(variable.path).split("/")[0]
+
+
+def checked_factors(factors: Mapping[str, float] | None) -> dict[str, float]:
+    """Return factors of learning rates as a dictionary.
+
+    Raises:
+        ValueError: one that is not a number above 0.
+    """
+    found = dict(factors or {})
+    for layer, factor in found.items():
+        number = isinstance(factor, int | float | np.number)
+        if not number or not 0 < factor < np.inf:
+            raise ValueError(
+                f"rate_factors[{layer!r}]={factor!r} must be a number above "
+                "0. To keep a layer as it is, set its `trainable` to False."
+            )
+    return {layer: float(factor) for layer, factor in found.items()}
 
 
 def merge_rows(gradient: tf.IndexedSlices) -> tf.IndexedSlices:

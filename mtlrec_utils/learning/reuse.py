@@ -86,11 +86,14 @@ def program_for(
     """
     if optimizer is not None:
         optimizer = type(optimizer).from_config(optimizer.get_config())
-    optimizer, set_rate = chosen_optimizer(model, optimizer, rate)
+    optimizer, set_rate = chosen_optimizer(
+        model, optimizer, rate, settings.rate_factors
+    )
     key = (
         _architecture(model)
         + _optimizer_text(optimizer, set_rate)
         + str(settings.balancing_text())
+        + ("" if settings.anchor is None else str([settings.anchor.layers]))
     )
     known = _kept(build)
     if known is not None and known[1].model is model:
@@ -105,6 +108,7 @@ def program_for(
             set_rate,
             settings.balancing,
             settings.balance_at,
+            settings.anchor,
         )
         _keep(build, key, program)
         return program, set_rate

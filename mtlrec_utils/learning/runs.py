@@ -73,6 +73,8 @@ def run(
     train = _informative(train, losses.tasks)
     if program.balanced is not None:
         program.balanced.reset()
+    if program.anchored is not None and settings.anchor is not None:
+        program.anchored.start(settings.anchor)
     job = _Run(program, train, validation, settings, rate, weights)
     job.resume(store)
     if job.state.epoch > settings.epochs:

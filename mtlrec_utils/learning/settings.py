@@ -11,11 +11,12 @@ import keras
 import numpy as np
 
 from mtlrec_utils.data.examples import Examples
+from mtlrec_utils.learning.anchors import L2SP
 from mtlrec_utils.learning.balancing.method import (
     Balancing,
     LossBalancing,
 )
-from mtlrec_utils.learning.optimizers import RowSparseAdam
+from mtlrec_utils.learning.optimizers import RowSparseAdam, checked_factors
 
 DECAY: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "linear": lambda done: 1 - done,
@@ -38,6 +39,8 @@ class Settings:
     balancing: Balancing | None = None
     balance_at: str = "parameters"
     conflicts: bool = False
+    anchor: L2SP | None = None
+    rate_factors: Mapping[str, float] | None = None
 
     def check(self, rate: Any, validation: Examples | None) -> None:
         """Refuse settings that make no sense."""
@@ -68,6 +71,12 @@ class Settings:
                 "decay needs a float learning_rate and the default "
                 "optimizer; a schedule or an own optimizer has its own."
             )
+        if self.anchor is not None and not isinstance(self.anchor, L2SP):
+            raise ValueError(
+                f"anchor={self.anchor!r}: pass an instance, such as "
+                "L2SP(strength=0.01)."
+            )
+        checked_factors(self.rate_factors)
         self._check_balancing()
 
     def balancing_text(self) -> str | None:
@@ -116,7 +125,10 @@ class Settings:
 
 
 def chosen_optimizer(
-    model: Any, optimizer: Any, learning_rate: Any
+    model: Any,
+    optimizer: Any,
+    learning_rate: Any,
+    rate_factors: Mapping[str, float] | None = None,
 ) -> tuple[Any, bool]:
     """Return the optimizer, and whether the loop sets its learning rate.
 
@@ -125,6 +137,11 @@ def chosen_optimizer(
             that is not positive, or a rate beside an own optimizer.
     """
     if optimizer is not None:
+        if rate_factors:
+            raise ValueError(
+                "rate_factors are for the default optimizer; give them to "
+                "your own one, as in RowSparseAdam(1e-2, rate_factors=...)."
+            )
         _check_optimizer(model, optimizer, learning_rate)
         return optimizer, False
     schedules = keras.optimizers.schedules.LearningRateSchedule
@@ -137,8 +154,11 @@ def chosen_optimizer(
             "as 1e-3, or a Keras schedule."
         )
     sparse = any(hasattr(layer, "field_sizes") for layer in model.layers)
-    kind = RowSparseAdam if sparse else keras.optimizers.Adam
-    chosen = kind(learning_rate=learning_rate)
+    chosen = keras.optimizers.Adam(learning_rate=learning_rate)
+    if sparse or rate_factors:
+        chosen = RowSparseAdam(
+            learning_rate=learning_rate, rate_factors=rate_factors
+        )
     if any(layer.compute_dtype == "float16" for layer in model.layers):
         chosen = keras.optimizers.LossScaleOptimizer(chosen)
     return chosen, not scheduled

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from mtlrec_utils.learning.anchors import L2SP, AnchoredWeights
 from mtlrec_utils.learning.balanced_steps import BalancedStep
 from mtlrec_utils.learning.balancing.method import Balancing
 from mtlrec_utils.learning.conflicts import Conflicts
@@ -67,11 +68,13 @@ class TrainingProgram:
         balancing: a method that balances the tasks; None adds their
             weighted losses.
         balance_at: "parameters" or "representation" (see ``fit``).
+        anchor: what pulls weights back to where they start, or None.
 
     Attributes:
         losses: the model's ``TaskLosses``.
         variables: the trainable variables.
         balanced: the step under the balancing method; None without one.
+        anchored: the weights that are pulled back; None without an anchor.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class TrainingProgram:
         set_rate: bool,
         balancing: Balancing | None = None,
         balance_at: str = "parameters",
+        anchor: L2SP | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -93,10 +97,18 @@ class TrainingProgram:
         if not optimizer.built:
             optimizer.build(model.trainable_variables)
         self._initial = [_constant(v.numpy()) for v in optimizer.variables]
+        self.anchored = None
+        if anchor is not None:
+            self.anchored = AnchoredWeights(model, optimizer, anchor)
         self.balanced = None
         if balancing is not None:
             self.balanced = BalancedStep(
-                model, self.losses, optimizer, balancing, balance_at
+                model,
+                self.losses,
+                optimizer,
+                balancing,
+                balance_at,
+                self.anchored,
             )
         self._conflicts: Conflicts | None = None
         self._columns = 2 if self.balanced is None else 3
@@ -227,6 +239,8 @@ class TrainingProgram:
                 weights = {**weights, "(penalty)": tf.constant(1.0)}
         weights = {t: self.optimizer.scale_loss(w) for t, w in weights.items()}
         gradients = summed_gradients(tape, losses, weights, self.variables)
+        if self.anchored is not None:
+            gradients = self.anchored.pulled(gradients)
         self.optimizer.apply(gradients, self.model.trainable_variables)
         return tf.convert_to_tensor(log)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mtlrec_utils.data.examples import Examples
+from mtlrec_utils.learning.anchors import L2SP
 from mtlrec_utils.learning.balancing.method import Balancing
 from mtlrec_utils.learning.history import History
 from mtlrec_utils.learning.progress import wanted
@@ -35,6 +36,8 @@ def fit(
     balancing: Balancing | None = None,
     balance_at: str = "parameters",
     conflicts: bool = False,
+    anchor: L2SP | None = None,
+    rate_factors: Mapping[str, float] | None = None,
     progress: bool | None = None,
     checkpoint: str | Path | None = None,
 ) -> History:
@@ -77,6 +80,10 @@ def fit(
             a constant (Sener & Koltun, NeurIPS 2018, section 3.3).
         conflicts: measure, after each epoch, how the tasks' gradients of
             each shared layer agree (``History.conflicts``).
+        anchor: pull the weights towards where they are now, for
+            fine-tuning: ``L2SP(strength)``.
+        rate_factors: layer -> factor on its learning rate, such as
+            {"embedding": 0.1}; 1 for those not named.
         progress: show a line of progress; None decides (see
             ``progress.wanted``).
         checkpoint: folder for the state after each epoch. The same call
@@ -101,11 +108,15 @@ def fit(
         balancing,
         balance_at,
         conflicts,
+        anchor,
+        rate_factors,
     )
-    optimizer, set_rate = chosen_optimizer(model, optimizer, learning_rate)
+    optimizer, set_rate = chosen_optimizer(
+        model, optimizer, learning_rate, rate_factors
+    )
     settings.check(learning_rate if set_rate else optimizer, validation)
     program = TrainingProgram(
-        model, optimizer, set_rate, balancing, balance_at
+        model, optimizer, set_rate, balancing, balance_at, anchor
     )
     return run(
         program,
