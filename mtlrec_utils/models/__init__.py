@@ -18,6 +18,12 @@ _OFFERED = {
         "units_of_equal_capacity",
     ),
     "classifier": ("Pair", "classifier"),
+    "cross_layers": (
+        "CrossedIds",
+        "CrossLayer",
+        "PairwiseProducts",
+        "SumOfFeatures",
+    ),
     "cross_stitch": ("CrossStitch", "cross_stitch", "cross_stitch_values"),
     "drawn_items": ("NegativeItems", "WithOnes"),
     "factorisation": ("matrix_factorisation",),
@@ -29,6 +35,7 @@ _OFFERED = {
         "UntrainedChance",
     ),
     "information_transfer": ("Calibrator", "TransferAttention"),
+    "interest": ("InterestAttention",),
     "l2_constrained": ("PairwiseDifference", "l2_constrained"),
     "layers": (
         "MLP",
@@ -47,6 +54,7 @@ _OFFERED = {
     ),
     "ple": ("cgc", "ple"),
     "position_bias": ("mmoe_with_position_bias", "position_bias"),
+    "ranking": ("dcn", "deepfm", "din", "wide_and_deep"),
     "retrieval": (
         "item_shares",
         "item_vectors",
