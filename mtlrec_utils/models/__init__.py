@@ -52,6 +52,12 @@ _OFFERED = {
         "shared_bottom",
         "single_task",
     ),
+    "personal_bridge": (
+        "PersonalBridge",
+        "histories",
+        "ptupcdr",
+        "rating_examples",
+    ),
     "ple": ("cgc", "ple"),
     "position_bias": ("mmoe_with_position_bias", "position_bias"),
     "ranking": ("dcn", "deepfm", "din", "wide_and_deep"),
