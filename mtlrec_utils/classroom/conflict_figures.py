@@ -179,7 +179,8 @@ def cost_figure(
     fills = dict(zip(found["world"].unique(), ("full", "none"), strict=True))
     shifts = dict(zip(found["model"].unique(), (-0.15, 0.15), strict=True))
     figure, (left, right) = new_figure(1, 2, size=(6.6, 5.2), sharey=True)
-    for (world, model), own in found.groupby(["world", "model"], sort=False):
+    for key, own in found.groupby(["world", "model"], sort=False):
+        world, model = map(str, key)
         look = {"color": colour(model), "marker": marker(model), "ls": "none"}
         y = own["method"].map(place) + shifts[model]
         name = model.replace("_", " ")

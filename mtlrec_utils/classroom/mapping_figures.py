@@ -177,17 +177,20 @@ def cell_figure(
     )
     figure, ax = new_figure(size=(7.2, 3.2))
     words = []
-    for i, row in enumerate(here.itertuples()):
-        tint, mark = LOOKS[str(row.method)]
+    for i, row in enumerate(here.to_dict("records")):
+        tint, mark = LOOKS[str(row["method"])]
+        middle, low, high = (
+            float(row[name]) for name in ("difference", "low", "high")
+        )
         ax.errorbar(
-            row.difference,
+            middle,
             i,
-            xerr=[[row.difference - row.low], [row.high - row.difference]],
+            xerr=[[middle - low], [high - middle]],
             color=tint,
             marker=mark,
             capsize=3,
         )
-        words.append(f"{row.method} {row.difference:+.3f}, {row.verdict}")
+        words.append(f"{row['method']} {middle:+.3f}, {row['verdict']}")
     ax.axvline(0, color=BASELINE_COLOUR, lw=2.5)
     names = [f"{r.method}: {r.verdict}" for r in here.itertuples()]
     ax.set_yticks(range(len(names)), names)

@@ -44,7 +44,7 @@ def classified_rows(
     clicked = world.log(n_rows, domain="films").query("click == 1")
     titles = words.str[:TITLE_WORDS]
     taken = pd.Series(titles[clicked["item"]].array, clicked["user"].array)
-    history = taken.groupby(level=0).agg(
+    history: pd.Series = taken.groupby(level=0).agg(
         lambda rows: sum(rows[-HISTORY_ITEMS:], [])
     )
     users = {"history": history, "segment": world.segments()[history.index]}

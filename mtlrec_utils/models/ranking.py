@@ -232,7 +232,8 @@ def din(
     embedded = every_column_embedded(
         schema, inputs["ids"], embedding_dimension, seed
     )
-    vectors, past = {}, None
+    vectors: dict[str, Any] = {}
+    past: list[Any] = []
     for column in schema.id_columns:
         part = Tokens(
             [(column.start, column.stop)], name=f"tokens_{column.name}"

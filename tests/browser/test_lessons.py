@@ -27,8 +27,33 @@ from mtlrec_utils.classroom.quiz import Choice, load_questions
 
 pytestmark = pytest.mark.browser
 
-LESSONS = ("00", "01", "02", "03", "04", "05", "09", "10", "12", "13", "14", "17")
-WITH_EXERCISES = ("01", "02", "03", "04", "05", "09", "10", "12", "13", "14", "17")
+LESSONS = (
+    "00",
+    "01",
+    "02",
+    "03",
+    "04",
+    "05",
+    "09",
+    "10",
+    "12",
+    "13",
+    "14",
+    "17",
+)
+WITH_EXERCISES = (
+    "01",
+    "02",
+    "03",
+    "04",
+    "05",
+    "09",
+    "10",
+    "12",
+    "13",
+    "14",
+    "17",
+)
 ARTEFACTS = ROOT / "tests" / "artefacts"
 ANSWERS = ROOT / "mtlrec_utils" / "classroom" / "solutions.json"
 

@@ -147,10 +147,12 @@ def _ridges(x: Floats, y: Floats, ridges: Sequence[float]) -> list[Floats]:
         if not ridge >= 0:
             raise ValueError(f"ridge is {ridge}; give 0 or more.")
         if ridge == 0:
-            found.append(np.linalg.lstsq(x, y, rcond=None)[0])
+            solution = np.linalg.lstsq(x, y, rcond=None)[0]
+            found.append(np.asarray(solution, dtype=np.float64))
         else:
             heavier = left + ridge * np.eye(len(left))
-            found.append(np.linalg.solve(heavier, right))
+            solution = np.linalg.solve(heavier, right)
+            found.append(np.asarray(solution, dtype=np.float64))
     return found
 
 
