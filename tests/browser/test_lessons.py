@@ -39,6 +39,7 @@ LESSONS = (
     "12",
     "13",
     "14",
+    "15",
     "17",
 )
 WITH_EXERCISES = (
@@ -52,6 +53,7 @@ WITH_EXERCISES = (
     "12",
     "13",
     "14",
+    "15",
     "17",
 )
 ARTEFACTS = ROOT / "tests" / "artefacts"
