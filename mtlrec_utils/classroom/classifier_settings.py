@@ -29,9 +29,8 @@ def tuned_settings(table: pd.DataFrame, train: Any) -> dict[str, Any]:
     )
     found = {}
     for task in TASKS:
-        row = with_all.loc["with both", task]
-        rate = row["baseline_learning_rate"]
-        found[f"{task} alone"] = _options(train, [task], rate, 1.0)
+        rate = with_all["baseline_learning_rate"]["with both", task]
+        found[f"{task} alone"] = _options(train, [task], float(rate), 1.0)
     for encoder in ENCODERS:
         # The MLP encoder is what the two others are compared with.
         side = "baseline" if encoder == "mlp" else "candidate"
