@@ -29,8 +29,9 @@ def tuned_settings(table: pd.DataFrame, train: Any) -> dict[str, Any]:
     )
     found = {}
     for task in TASKS:
-        rate = with_all["baseline_learning_rate"]["with both", task]
-        found[f"{task} alone"] = _options(train, [task], float(rate), 1.0)
+        rates = with_all.loc[[("with both", task)], "baseline_learning_rate"]
+        rate = float(rates.iloc[0])
+        found[f"{task} alone"] = _options(train, [task], rate, 1.0)
     for encoder in ENCODERS:
         # The MLP encoder is what the two others are compared with.
         side = "baseline" if encoder == "mlp" else "candidate"
