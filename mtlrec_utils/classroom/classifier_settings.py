@@ -24,14 +24,13 @@ def tuned_settings(table: pd.DataFrame, train: Any) -> dict[str, Any]:
         "<task> alone" and "all, <encoder>" -> options.
     """
     losses = table[table["metric"] == "multiclass_log_loss"]
-    with_all = losses[losses["labels"] == "all"].set_index(
-        ["question", "task"]
-    )
+    with_both = losses[
+        (losses["labels"] == "all") & (losses["question"] == "with both")
+    ].set_index("task")
     found = {}
     for task in TASKS:
-        rates = with_all.loc[[("with both", task)], "baseline_learning_rate"]
-        rate = float(rates.iloc[0])
-        found[f"{task} alone"] = _options(train, [task], rate, 1.0)
+        rate = with_both["baseline_learning_rate"][task]
+        found[f"{task} alone"] = _options(train, [task], float(rate), 1.0)
     for encoder in ENCODERS:
         # The MLP encoder is what the two others are compared with.
         side = "baseline" if encoder == "mlp" else "candidate"
