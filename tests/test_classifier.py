@@ -216,7 +216,8 @@ def test_padding_changes_nothing_in_attention_and_mean(positions):
         layer.build([(None, 10, 3), (None, 10)])
     short = np.asarray(layer([tokens, places]))
     long = np.asarray(layer([longer, empty]))
-    np.testing.assert_allclose(long[:, :5], short, atol=1e-6)
+    # Sums of another length round differently; the rubbish is 50.
+    np.testing.assert_allclose(long[:, :5], short, atol=1e-5)
     assert (long[:, 5:] == 0).all()
     means = [
         np.asarray(MaskedMean()(pair))
