@@ -1,34 +1,25 @@
 """Exercises of lesson 01: stub, plausible wrong answers, solution."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
+from written_answers import written_solution
 
 from mtlrec_utils.classroom.check import judge
 
-SOLUTIONS = (
-    Path(__file__).parents[1] / "mtlrec_utils" / "classroom" / "solutions.json"
-)
-NAMES = {"01.1": "three_numbers", "01.2": "interest", "01.3": "preference"}
+EXERCISES = ("01.1", "01.2", "01.3")
 
 
-def written_solution(exercise):
-    """Run the solution that `solution()` shows; return its function."""
-    code = json.loads(SOLUTIONS.read_text("utf-8"))[exercise]
-    names = {"np": np, "pd": pd}
-    exec(code, names)
-    return names[NAMES[exercise]]
+def written(exercise):
+    return written_solution(exercise, pd=pd)
 
 
-@pytest.mark.parametrize("exercise", NAMES)
+@pytest.mark.parametrize("exercise", EXERCISES)
 def test_the_solution_is_correct(exercise):
-    assert judge(exercise, written_solution(exercise)).state == "correct"
+    assert judge(exercise, written(exercise)).state == "correct"
 
 
-@pytest.mark.parametrize("exercise", NAMES)
+@pytest.mark.parametrize("exercise", EXERCISES)
 def test_a_stub_is_not_attempted(exercise):
     def stub(*arguments, **options):
         raise NotImplementedError

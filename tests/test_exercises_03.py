@@ -1,35 +1,26 @@
 """Exercises of lesson 03: stub, plausible wrong answers, solution."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy.special import ndtri
+from written_answers import written_solution
 
 from mtlrec_utils.classroom.check import judge
 from mtlrec_utils.evidence import auc
 
-SOLUTIONS = (
-    Path(__file__).parents[1] / "mtlrec_utils" / "classroom" / "solutions.json"
-)
-NAMES = {"03.1": "grouped_auc", "03.2": "users_needed", "03.3": "undo"}
+EXERCISES = ("03.1", "03.2", "03.3")
 
 
-def written_solution(exercise):
-    """Run the solution that `solution()` shows; return its function."""
-    code = json.loads(SOLUTIONS.read_text("utf-8"))[exercise]
-    names = {"np": np, "ndtri": ndtri}
-    exec(code, names)
-    return names[NAMES[exercise]]
+def written(exercise):
+    return written_solution(exercise, ndtri=ndtri)
 
 
-@pytest.mark.parametrize("exercise", NAMES)
+@pytest.mark.parametrize("exercise", EXERCISES)
 def test_the_solution_is_correct(exercise):
-    assert judge(exercise, written_solution(exercise)).state == "correct"
+    assert judge(exercise, written(exercise)).state == "correct"
 
 
-@pytest.mark.parametrize("exercise", NAMES)
+@pytest.mark.parametrize("exercise", EXERCISES)
 def test_a_stub_is_not_attempted(exercise):
     def stub(*arguments, **options):
         raise NotImplementedError

@@ -1,35 +1,26 @@
 """Exercises of lesson 05: stub, plausible wrong answers, solution."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import logsumexp
+from written_answers import written_solution
 
 from mtlrec_utils.classroom.check import judge
 
-SOLUTIONS = (
-    Path(__file__).parents[1] / "mtlrec_utils" / "classroom" / "solutions.json"
-)
-NAMES = {"05.1": "in_batch_loss", "05.2": "search", "05.3": "find_leak"}
+EXERCISES = ("05.1", "05.2", "05.3")
 
 
-def written_solution(exercise):
-    """Run the solution that `solution()` shows; return its function."""
-    code = json.loads(SOLUTIONS.read_text("utf-8"))[exercise]
-    names = {"np": np, "pd": pd}
-    exec(code, names)
-    return names[NAMES[exercise]]
+def written(exercise):
+    return written_solution(exercise, pd=pd)
 
 
-@pytest.mark.parametrize("exercise", NAMES)
+@pytest.mark.parametrize("exercise", EXERCISES)
 def test_the_solution_is_correct(exercise):
-    assert judge(exercise, written_solution(exercise)).state == "correct"
+    assert judge(exercise, written(exercise)).state == "correct"
 
 
-@pytest.mark.parametrize("exercise", NAMES)
+@pytest.mark.parametrize("exercise", EXERCISES)
 def test_a_stub_is_not_attempted(exercise):
     def stub(*arguments):
         raise NotImplementedError

@@ -1,39 +1,28 @@
 """Exercises of lesson 09: stub, plausible wrong answers, solution."""
 
-import json
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
+from written_answers import written_solution
 
 from mtlrec_utils.classroom.check import judge
 from mtlrec_utils.models import FusedEmbedding
 
-SOLUTIONS = (
-    Path(__file__).parents[1] / "mtlrec_utils" / "classroom" / "solutions.json"
-)
-NAMES = {
-    "09.1": "masked_loss",
-    "09.2": "three_tasks",
-    "09.3": "stops_helping",
-}
+EXERCISES = ("09.1", "09.2", "09.3")
 
 
-def written_solution(exercise):
-    """Run the solution that `solution()` shows; return its function."""
-    code = json.loads(SOLUTIONS.read_text("utf-8"))[exercise]
-    names = {"np": np, "keras": keras, "FusedEmbedding": FusedEmbedding}
-    exec(code, names)
-    return names[NAMES[exercise]]
+def written(exercise):
+    return written_solution(
+        exercise, keras=keras, FusedEmbedding=FusedEmbedding
+    )
 
 
-@pytest.mark.parametrize("exercise", NAMES)
+@pytest.mark.parametrize("exercise", EXERCISES)
 def test_the_solution_is_correct(exercise):
-    assert judge(exercise, written_solution(exercise)).state == "correct"
+    assert judge(exercise, written(exercise)).state == "correct"
 
 
-@pytest.mark.parametrize("exercise", NAMES)
+@pytest.mark.parametrize("exercise", EXERCISES)
 def test_a_stub_is_not_attempted(exercise):
     def stub(*arguments):
         raise NotImplementedError
@@ -132,7 +121,7 @@ def test_wrong_models(fault, hint):
 def test_no_start_makes_a_right_model_wrong(seed):
     """From these, enlarged weights round the sigmoid of a task to 1."""
     keras.utils.set_random_seed(seed)
-    assert judge("09.2", written_solution("09.2")).state == "correct"
+    assert judge("09.2", written("09.2")).state == "correct"
 
 
 def test_a_model_without_named_outputs():

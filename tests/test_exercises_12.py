@@ -1,38 +1,22 @@
 """Exercises of lesson 12: stub, wrong answers, solution; and the bowl."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
+from written_answers import written_solution
 
 from mtlrec_utils.classroom import weight_bowl
 from mtlrec_utils.classroom.check import judge
 from mtlrec_utils.learning import balancing
 
-SOLUTIONS = (
-    Path(__file__).parents[1] / "mtlrec_utils" / "classroom" / "solutions.json"
-)
-NAMES = {
-    "12.1": "dynamic_weights",
-    "12.2": "equilibrium",
-    "12.3": "pareto_front",
-}
+EXERCISES = ("12.1", "12.2", "12.3")
 
 
-def written_solution(exercise):
-    """Run the solution that `solution()` shows; return its function."""
-    names = {"np": np}
-    exec(json.loads(SOLUTIONS.read_text("utf-8"))[exercise], names)
-    return names[NAMES[exercise]]
-
-
-@pytest.mark.parametrize("exercise", NAMES)
+@pytest.mark.parametrize("exercise", EXERCISES)
 def test_the_solution_is_correct(exercise):
     assert judge(exercise, written_solution(exercise)).state == "correct"
 
 
-@pytest.mark.parametrize("exercise", NAMES)
+@pytest.mark.parametrize("exercise", EXERCISES)
 def test_a_stub_is_not_attempted(exercise):
     def stub(*arguments):
         raise NotImplementedError

@@ -1,10 +1,10 @@
 """Exercises of lesson 13: stub, wrong answers, solution; its figures."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from written_answers import written_solution
 
 from mtlrec_utils.classroom import conflict_arrows, conflict_figures
 from mtlrec_utils.classroom.check import judge
@@ -12,29 +12,15 @@ from mtlrec_utils.evidence import read_results
 from mtlrec_utils.learning import balancing
 
 RESULTS = Path(__file__).parents[1] / "datasets" / "results"
-SOLUTIONS = (
-    Path(__file__).parents[1] / "mtlrec_utils" / "classroom" / "solutions.json"
-)
-NAMES = {
-    "13.1": "surgery",
-    "13.2": "shortest_mixture",
-    "13.3": "balanced",
-}
+EXERCISES = ("13.1", "13.2", "13.3")
 
 
-def written_solution(exercise):
-    """Run the solution that `solution()` shows; return its function."""
-    names = {"np": np}
-    exec(json.loads(SOLUTIONS.read_text("utf-8"))[exercise], names)
-    return names[NAMES[exercise]]
-
-
-@pytest.mark.parametrize("exercise", NAMES)
+@pytest.mark.parametrize("exercise", EXERCISES)
 def test_the_solution_is_correct(exercise):
     assert judge(exercise, written_solution(exercise)).state == "correct"
 
 
-@pytest.mark.parametrize("exercise", NAMES)
+@pytest.mark.parametrize("exercise", EXERCISES)
 def test_a_stub_is_not_attempted(exercise):
     def stub(*arguments):
         raise NotImplementedError
