@@ -27,35 +27,14 @@ from mtlrec_utils.classroom.quiz import Choice, load_questions
 
 pytestmark = pytest.mark.browser
 
-LESSONS = (
-    "00",
-    "01",
-    "02",
-    "03",
-    "04",
-    "05",
-    "09",
-    "10",
-    "12",
-    "13",
-    "14",
-    "15",
-    "17",
-)
-WITH_EXERCISES = (
-    "01",
-    "02",
-    "03",
-    "04",
-    "05",
-    "09",
-    "10",
-    "12",
-    "13",
-    "14",
-    "15",
-    "17",
-)
+
+def numbers(folder: str) -> list[str]:
+    """The lessons that have a notebook in a folder: 00, 01, ..."""
+    return [file.name[:2] for file in sorted((ROOT / folder).glob("*.ipynb"))]
+
+
+LESSONS = numbers("notebooks")
+WITH_EXERCISES = numbers("exercises")
 ARTEFACTS = ROOT / "tests" / "artefacts"
 ANSWERS = ROOT / "mtlrec_utils" / "classroom" / "solutions.json"
 

@@ -1,26 +1,14 @@
 """Exercises of lesson 11: stub, wrong answers, solution; and its figures."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
+from written_answers import written_solution
 
 from mtlrec_utils.classroom import pattern_figures
 from mtlrec_utils.classroom.check import judge
 
-SOLUTIONS = (
-    Path(__file__).parents[1] / "mtlrec_utils" / "classroom" / "solutions.json"
-)
 NAMES = {"11.1": "cross_stitch", "11.2": "readers", "11.3": "name_models"}
-
-
-def written_solution(exercise):
-    """Run the solution that `solution()` shows; return its function."""
-    names = {"np": np}
-    exec(json.loads(SOLUTIONS.read_text("utf-8"))[exercise], names)
-    return names[NAMES[exercise]]
 
 
 @pytest.mark.parametrize("exercise", NAMES)
