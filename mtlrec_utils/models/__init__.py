@@ -18,6 +18,7 @@ _OFFERED = {
         "units_of_equal_capacity",
     ),
     "classifier": ("Pair", "classifier"),
+    "cold_start": ("IdDropout", "Match", "cold_start_towers"),
     "cross_layers": (
         "CrossedIds",
         "CrossLayer",
