@@ -1,5 +1,6 @@
 """Rankers: products by hand, limit cases, the eyes of the candidate."""
 
+import dataclasses
 import itertools
 import os
 import subprocess
@@ -126,6 +127,47 @@ def test_several_classes_and_one_task(name):
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "name, task",
+    [
+        ("wide_and_deep", "wide"),
+        ("wide_and_deep", "crossed_ids"),
+        ("wide_and_deep", "terms_click"),
+        ("deepfm", "products"),
+        ("deepfm", "sum_click"),
+        ("dcn", "cross_1"),
+        ("din", "interest"),
+        ("din", "tokens_item"),
+        ("din_normalised", "vector_item"),
+    ],
+)
+def test_a_task_named_like_a_layer(name, task):
+    schema = small_schema([Task("click"), Task(task)])
+    with pytest.raises(ValueError, match=f"cannot be called '{task}'"):
+        BUILDERS[name](schema, **SMALL)
+
+
+@pytest.mark.parametrize(
+    "name, task",
+    [
+        ("wide_and_deep", "terms_and_conditions"),
+        ("deepfm", "sum_of_all"),
+        ("dcn", "cross_2"),
+        ("dcn", "cross_sell"),
+        ("din", "vector"),
+    ],
+)
+def test_a_task_that_only_sounds_like_a_layer(name, task):
+    schema = small_schema([Task("click"), Task(task)])
+    assert set(built(name, schema).output_names) == {"click", task}
+
+
+@EACH
+def test_an_unfitted_schema_is_refused(name):
+    with pytest.raises(ValueError, match="fit"):
+        BUILDERS[name](Schema(SCHEMA.features, SCHEMA.tasks))
+
+
 ON_JAX = """
 import sys
 import keras, numpy as np
@@ -203,6 +245,21 @@ def test_wide_and_deep_adds_logits():
     np.testing.assert_allclose(
         predict(model, INPUTS)["click"], expit(total), rtol=1e-5
     )
+
+
+def test_a_cross_of_small_columns_beside_a_large_one():
+    """The check of ids in fit once read raw ids for crossed ones."""
+    frame = pd.DataFrame({"user": np.arange(40), "sex": np.arange(40) % 2})
+    frame["age"], frame["click"] = frame["user"] // 10, frame["sex"]
+    names = ["user", "sex", "age"]
+    schema = Schema([*map(Categorical, names)], [Task("click")]).fit(frame)
+    model = wide_and_deep(schema, crosses=[("sex", "age")], **SMALL, seed=0)
+    examples = schema.encode(frame)
+    history = learning.fit(model, examples, epochs=2, batch_size=20, seed=0)
+    assert history.steps == 4
+    strange = dataclasses.replace(examples, ids=examples.ids + 50)
+    with pytest.raises(ValueError, match="ids column 0 holds 52"):
+        learning.fit(model, strange, epochs=1, seed=0)
 
 
 def test_a_cross_is_one_row_per_pair():
@@ -439,6 +496,23 @@ def test_din_sees_the_history_through_the_candidate(name):
     inputs = {"ids": ids, "numbers": np.repeat(INPUTS["numbers"][1:2], 2, 0)}
     found = value_of(model, "interest", inputs)
     assert np.abs(found[0] - found[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["din", "din_normalised"])
+def test_weights_read_from_a_model_make_its_interest(name):
+    model = built(name)
+    weights = models.interest_weights(model, INPUTS, batch_size=7)
+    place = next(c for c in SCHEMA.id_columns if c.name == "seen")
+    ids = INPUTS["ids"][:, place.start : place.stop]
+    assert weights.shape == ids.shape
+    assert (weights[ids == 1] == 0).all() and (weights[ids != 1] != 0).all()
+    layer = model.get_layer("tokens_seen")
+    tokens = np.asarray(keras.Model(model.inputs, layer.output[0])(INPUTS))
+    np.testing.assert_allclose(
+        (weights[..., None] * tokens).sum(axis=1),
+        value_of(model, "interest"),
+        atol=1e-5,
+    )
 
 
 def test_users_without_a_history_are_finite():

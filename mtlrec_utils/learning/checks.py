@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 from mtlrec_utils.data.examples import Examples
@@ -80,13 +81,18 @@ def _check_ids(layer: Any, ids: np.ndarray, name: str) -> None:
 
 
 def _columns_read(layer: Any, n_columns: int) -> Sequence[int]:
-    """Return the id columns that a layer of embeddings reads."""
+    """Return the id columns that a layer of embeddings reads.
+
+    None where it reads what another layer made of them, such as crosses.
+    """
     # The first use decides: a tower may read drawn items by the same layer.
     first = layer._inbound_nodes[0].input_tensors[0]
     source = first._keras_history.operation
     if isinstance(source, TakeColumns):
         return source.columns
-    return range(n_columns)
+    if isinstance(source, keras.layers.InputLayer):
+        return range(n_columns)
+    return ()
 
 
 def _check_labels(

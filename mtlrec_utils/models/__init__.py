@@ -62,6 +62,7 @@ _OFFERED = {
     "ple": ("cgc", "ple"),
     "position_bias": ("mmoe_with_position_bias", "position_bias"),
     "ranking": ("dcn", "deepfm", "din", "wide_and_deep"),
+    "reading": ("interest_weights",),
     "retrieval": (
         "item_shares",
         "item_vectors",

@@ -47,8 +47,12 @@ _PREFIXES = (
 )
 
 
-def tasks_by_name(schema: Any) -> dict[str, Any]:
+def tasks_by_name(schema: Any, taken: Iterable[str] = ()) -> dict[str, Any]:
     """Return a schema's tasks by name.
+
+    Args:
+        schema: with tasks.
+        taken: names of layers that only this model has.
 
     Raises:
         ValueError: it has none, or one named like a layer of the model.
@@ -59,8 +63,9 @@ def tasks_by_name(schema: Any) -> dict[str, Any]:
             "The schema has no tasks; give Schema(tasks=[Task(...)]) at "
             "least one."
         )
+    taken = {*_TAKEN, *taken}
     for name in tasks:
-        if name in _TAKEN or name.startswith(_PREFIXES):
+        if name in taken or name.startswith(_PREFIXES):
             raise ValueError(
                 f"A task cannot be called {name!r}: the model has layers "
                 "of that name. Rename it, as in "

@@ -40,8 +40,11 @@ from mtlrec_utils.models.ranking_parts import (
     every_column_embedded,
     linear_term,
     network,
+    tasks_of_a_sum,
 )
 from mtlrec_utils.models.set_encoding import MaskedMean, Tokens
+
+_PARTS = ("tokens", "vector")
 
 
 def wide_and_deep(
@@ -77,7 +80,7 @@ def wide_and_deep(
     Source: Cheng et al., "Wide & Deep Learning for Recommender Systems",
     DLRS 2016.
     """
-    tasks = tasks_by_name(schema)
+    tasks = tasks_of_a_sum(schema)
     inputs = model_inputs(schema)
     terms = [linear_term(schema, tasks, inputs, seed)]
     if crosses:
@@ -115,7 +118,7 @@ def deepfm(
     Source: Guo et al., "DeepFM: A Factorization-Machine based Neural Network
     for CTR Prediction", IJCAI 2017, equations 1 to 4.
     """
-    tasks = tasks_by_name(schema)
+    tasks = tasks_of_a_sum(schema)
     if not schema.id_columns:
         raise ValueError(
             "DeepFM multiplies embeddings, but the schema has numbers only; "
@@ -176,15 +179,14 @@ def dcn(
     Source: Wang et al., "DCN V2", WWW 2021, section 3 (the stacked
     structure).
     """
-    tasks = tasks_by_name(schema)
     (n_crosses,) = positive_widths("n_crosses", (n_crosses,))
+    crosses = [f"cross_{layer}" for layer in range(n_crosses)]
+    tasks = tasks_by_name(schema, taken=crosses)
     inputs, features = joined_features(schema, embedding_dimension, seed)
     x = features
-    for layer in range(n_crosses):
+    for layer, name in enumerate(crosses):
         x = CrossLayer(
-            rank,
-            seed=derived_seed(seed, "cross", layer),
-            name=f"cross_{layer}",
+            rank, seed=derived_seed(seed, "cross", layer), name=name
         )([features, x])
     hidden = bottom(bottom_units, dropout, seed)(x)
     outputs = task_outputs(
@@ -226,7 +228,7 @@ def din(
     Source: Zhou et al., "Deep Interest Network for Click-Through Rate
     Prediction", KDD 2018.
     """
-    tasks = tasks_by_name(schema)
+    tasks = tasks_by_name(schema, taken=_layers_of_din(schema))
     _check_interest(schema, history, candidate)
     inputs = model_inputs(schema)
     embedded = every_column_embedded(
@@ -260,6 +262,12 @@ def din(
         tasks, dict.fromkeys(tasks, hidden), tower_units, dropout, seed
     )
     return keras.Model(inputs, outputs, name="din")
+
+
+def _layers_of_din(schema: Any) -> list[str]:
+    names = [column.name for column in schema.id_columns]
+    parts = [f"{part}_{name}" for name in names for part in _PARTS]
+    return ["interest", *parts]
 
 
 def _check_interest(schema: Any, history: str, candidate: str) -> None:

@@ -11,9 +11,41 @@ from mtlrec_utils.models.checks import positive_widths
 from mtlrec_utils.models.cross_layers import CrossedIds, SumOfFeatures
 from mtlrec_utils.models.embedding import FusedEmbedding
 from mtlrec_utils.models.feature_parts import TakeColumns
-from mtlrec_utils.models.features_and_towers import output_width, task_logits
+from mtlrec_utils.models.features_and_towers import (
+    output_width,
+    task_logits,
+    tasks_by_name,
+)
 from mtlrec_utils.models.initialisation import derived_seed, seeded
 from mtlrec_utils.models.layers import MLP
+
+# Layers of linear terms, and of what is added to them.
+_TAKEN = (
+    "crossed_ids",
+    "products",
+    "terms",
+    "weighed_products",
+    "wide",
+    "wide_crosses",
+    "wide_crosses_sum",
+    "wide_ids",
+    "wide_numbers",
+    "wide_sum",
+)
+
+
+def tasks_of_a_sum(schema: Any) -> dict[str, Any]:
+    """Return the tasks of a model whose logits are sums of terms, by name.
+
+    Raises:
+        ValueError: there is none, or one named like a layer of the model.
+    """
+    own = [
+        f"{layer}_{task.name}"
+        for task in schema.tasks
+        for layer in ("terms", "sum")
+    ]
+    return tasks_by_name(schema, taken=(*_TAKEN, *own))
 
 
 def all_widths(tasks: Mapping[str, Any]) -> int:

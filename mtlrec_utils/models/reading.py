@@ -43,3 +43,32 @@ def layer_values(
         for name, found in reader(batch, training=False).items():
             values[name][rows] = keras.ops.convert_to_numpy(found)
     return values
+
+
+def interest_weights(
+    model: keras.Model, examples: Any, batch_size: int = 8192
+) -> np.ndarray:
+    """Return the weight that ``din`` gives each item of each history.
+
+    Args:
+        model: with a layer "interest".
+        examples: ``Examples``, or their ``inputs`` dictionary.
+        batch_size: rows at a time.
+
+    Returns:
+        [N, L] float32, 0 where a history has no item.
+
+    Raises:
+        ValueError: the model has no such layer.
+    """
+    layer = model.get_layer("interest")
+    inputs = getattr(examples, "inputs", examples)
+    reader = keras.Model({x.name: x for x in model.inputs}, layer.input)
+    n_rows = len(next(iter(inputs.values())))
+    found = []
+    for start in range(0, n_rows, batch_size):
+        rows = slice(start, start + batch_size)
+        batch = {x.name: inputs[x.name][rows] for x in model.inputs}
+        read = reader(batch, training=False)
+        found.append(keras.ops.convert_to_numpy(layer.weights_of(read)))
+    return np.concatenate(found)
