@@ -19,6 +19,8 @@ from mtlrec_utils.data.schema import (
 )
 
 TASKS = (Task("click"), Task("click_long"), Task("minutes", "regression"))
+# Patterns of sharing. Rankers promise the same, but want ids and histories:
+# ``test_ranking.py`` holds them to it.
 BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "single_task": lambda schema, **options: models.single_task(
         schema, schema.tasks[0].name, **options
