@@ -49,6 +49,7 @@ PEERS = (
     _peer("DeepCTR", "deepctr", "worker_deepctr"),
     _peer("torch-rechub", "torch-rechub", "worker_torch_rechub"),
 )
+RETRIEVAL = _peer("implicit and keras-rs", "retrieval", "retrieval_trainers")
 
 
 class NoEnvironmentError(RuntimeError):

@@ -10,7 +10,12 @@ import pytest
 
 from benchmarks import data, report
 from benchmarks.architecture import Setting, flop_per_sample
-from benchmarks.environments import PEERS, NoEnvironmentError, python_of
+from benchmarks.environments import (
+    PEERS,
+    RETRIEVAL,
+    NoEnvironmentError,
+    python_of,
+)
 from benchmarks.protocol import Worker, WorkerError
 from benchmarks.turns import Turns
 
@@ -196,7 +201,7 @@ def test_an_environment_that_cannot_be_had_says_why():
         python_of(PEERS[0], "/nowhere/python")
 
 
-@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.key)
+@pytest.mark.parametrize("peer", [*PEERS, RETRIEVAL], ids=lambda p: p.key)
 def test_peers_are_pinned_without_an_index(peer):
     lines = peer.requirements.read_text().splitlines()
     packages = [line for line in lines if not line.startswith("#")]
