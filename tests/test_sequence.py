@@ -13,6 +13,10 @@ from models_under_test import dense, predict, shift_every_weight
 from scipy.special import log_softmax, softmax
 
 from mtlrec_utils import learning, models
+from mtlrec_utils.classroom.sequence_states import (
+    attention_by_age,
+    states_of,
+)
 from mtlrec_utils.data import Number, Schema, Sequence, Task
 from mtlrec_utils.data.histories import windows
 from mtlrec_utils.learning.losses import TaskLosses
@@ -21,7 +25,6 @@ from mtlrec_utils.models.sequence_layers import CausalSelfAttention
 ROOT = Path(__file__).resolve().parents[1]
 K, L = 9, 6  # items, places
 BUILDERS = {"gru4rec": models.gru4rec, "sasrec": models.sasrec}
-STATES = {"gru4rec": "recurrent", "sasrec": "norm"}
 BOTH = pytest.mark.parametrize("name", BUILDERS)
 TASK = Task("next_item", "multiclass", classes=K)
 
@@ -55,9 +58,9 @@ FULL = ids_of([0, 1, 2, 3, 5, 6], [7, 8, 0, 0, 1, 2])
 MIXED = ids_of([0, 1, 2, 3, 5, 6], [7], [8, 4, 1], [], [2, 2, 2, 2])
 
 
-def states_of(model, ids):
-    layer = model.get_layer(STATES[model.name])
-    return np.asarray(keras.Model(model.inputs, layer.output)({"ids": ids}))
+def states_before_the_catalogue(model, ids):
+    state = model.get_layer("next_item").input[0]
+    return np.asarray(keras.Model(model.inputs, state)({"ids": ids}))
 
 
 # -- the future and the padding -------------------------------------------
@@ -145,6 +148,42 @@ def test_rows_do_not_know_each_other(name):
     ]
     together = predict(model, {"ids": MIXED})["next_item"]
     np.testing.assert_allclose(alone, together, rtol=1e-5, atol=1e-7)
+
+
+# -- what a lesson shows of a model ----------------------------------------
+
+
+def test_attention_by_age_reads_the_last_place_backwards():
+    model = built("sasrec", n_blocks=1, n_heads=1)
+    inner = keras.Model(model.inputs, model.get_layer("norm_seen_0").output)
+    tokens = np.asarray(inner({"ids": FULL}))
+    query, key = (
+        np.asarray(w) for w in model.get_layer("attention_0").weights[:2]
+    )
+    scores = ((tokens[:, -1:] @ query) * (tokens @ key)).sum(-1) / 2
+    expected = softmax(scores, axis=1)[:, ::-1].mean(axis=0)
+    # lists that are not full do not count
+    found = attention_by_age(model, np.concatenate([FULL, MIXED[1:]]))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert found.sum() == pytest.approx(1, abs=1e-5)
+    assert np.ptp(found) > 1e-3
+    with pytest.raises(ValueError, match="None of 4 lists is full"):
+        attention_by_age(model, MIXED[1:])
+
+
+@BOTH
+def test_states_are_those_the_catalogue_is_scored_with(name):
+    model = built(name)
+    np.testing.assert_array_equal(
+        states_of(model, MIXED), states_before_the_catalogue(model, MIXED)
+    )
+
+
+def test_states_of_another_model():
+    inputs = keras.Input((3,))
+    other = keras.Model(inputs, inputs, name="other")
+    with pytest.raises(ValueError, match="gru4rec or a sasrec"):
+        states_of(other, MIXED)
 
 
 # -- the forward pass and the loss by hand --------------------------------

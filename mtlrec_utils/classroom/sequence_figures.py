@@ -166,7 +166,7 @@ def shop_figure(
     best_line(ax, best, horizontal=False)
     ax.set_xlabel(f"{measure}, mean and range of seeds")
     winner = models.iloc[-1]
-    ax.set_title(f"Memory {session_memory:g}: {winner['model']} leads")
+    ax.set_title(f"Memory {session_memory:g}: {winner['model']} on top")
     ax.legend(loc="lower right")
     return figure, (
         f"{measure} of seven models at session memory {session_memory:g}; "
