@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from ast import literal_eval
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,31 @@ _LOOKS = {
 }
 _POLICIES = ("#1D4F91", "#C06A14", "#20917E", "#A32CAE", BASELINE_COLOUR)
 _LINES = ("-", "--", "-.", ":", (0, (1, 1)))
+
+
+def tuned_settings(
+    table: pd.DataFrame, model: str, text_signal: float = 0.7
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Return what the search chose for a model: to build it, and to fit it.
+
+    Args:
+        table: the frame of the results table ``cold_start``.
+        model: a name of the table, "ids" for one.
+        text_signal: the world's dial: a value of the table.
+
+    Raises:
+        ValueError: a model that the table does not have.
+    """
+    here = table[table["text_signal"] == text_signal]
+    for side in ("candidate", "baseline"):
+        own = here[here[f"{side}_model"] == model]
+        if len(own):
+            row = own.iloc[0]
+            return (
+                {"tower_units": literal_eval(row[f"{side}_hidden"])},
+                {"learning_rate": float(row[f"{side}_learning_rate"])},
+            )
+    raise ValueError(f"The table has no model {model!r}.")
 
 
 def tower_figure() -> tuple[Figure, str]:
@@ -57,7 +84,10 @@ def tower_figure() -> tuple[Figure, str]:
 
 
 def known_figure(
-    table: pd.DataFrame, text_signal: float, metric: str = "log_loss"
+    table: pd.DataFrame,
+    text_signal: float,
+    metric: str = "log_loss",
+    models: Sequence[str] = tuple(_LOOKS),
 ) -> tuple[Figure, str]:
     """Draw the models' distance from the best against the known rows.
 
@@ -65,17 +95,19 @@ def known_figure(
         table: the frame of the results table ``cold_start``.
         text_signal: the world's dial: a value of the table.
         metric: "log_loss" or "auc".
+        models: those to draw; "ids" and "both" among them.
     """
     here = table[
         (table["text_signal"] == text_signal) & (table["metric"] == metric)
     ]
     sign = 1 if metric == "log_loss" else -1
-    figure, axes = new_figure(1, 2, size=(6.8, 3.5), sharey=True)
+    figure, axes = new_figure(1, 2, size=(8.4, 3.5), sharey=True)
     cold: dict[str, float] = {}
     for ax, kind in zip(axes, KINDS, strict=True):
         rows = here[here["kind"] == kind]
         order = list(dict.fromkeys(rows["known"]))
-        for name, (colour, marker) in _LOOKS.items():
+        for name in models:
+            colour, marker = _LOOKS[name]
             gap = _gaps(rows, name, sign).reindex(order)
             ax.plot(
                 range(len(order)),
@@ -92,10 +124,10 @@ def known_figure(
         ax.set_title(f"{kind}s", fontsize=10)
     shown = metric.replace("_", " ").replace("auc", "AUC")
     axes[0].set_ylabel(f"{shown}, distance from the best")
-    axes[1].legend()
+    axes[1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     figure.suptitle(
-        f"Text signal {text_signal:g}: on day one ids are "
-        f"{cold['ids']:.2f} from the best, content {cold['content']:.2f}",
+        f"Text signal {text_signal:g}: on new items ids are "
+        f"{cold['ids']:.3f} from the best, both {cold['both']:.3f}",
         x=0.01,
         ha="left",
         fontsize=11,

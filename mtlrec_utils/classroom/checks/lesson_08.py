@@ -68,8 +68,9 @@ def ucb_arm(answer: Callable[..., Any]) -> None:
     cases = [([30, 6, 0], [60, 20, 4]), ([9, 2, 1], [30, 12, 9])]
     random = np.random.default_rng(8)
     for _ in range(60):
-        shown = random.integers(1, 60, size=4)
-        cases.append((random.binomial(shown, 0.4).tolist(), shown.tolist()))
+        shown = random.integers(20, 400, size=4)
+        clicks = random.binomial(shown, random.uniform(0.2, 0.6, size=4))
+        cases.append((clicks.tolist(), shown.tolist()))
     arms, wanted, greedy, unrooted, flat = [], [], [], [], []
     for clicks, shown in (map(np.array, case) for case in cases):
         found = answer(clicks.copy(), shown.copy())

@@ -1,33 +1,20 @@
 """Exercises of lesson 08: stub, plausible wrong answers, solution."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
+from written_answers import written_solution
 
 from mtlrec_utils.classroom.check import judge
 
-SOLUTIONS = (
-    Path(__file__).parents[1] / "mtlrec_utils" / "classroom" / "solutions.json"
-)
-NAMES = {"08.1": "drop_ids", "08.2": "ucb_arm", "08.3": "estimated_rates"}
+EXERCISES = ("08.1", "08.2", "08.3")
 
 
-def written_solution(exercise):
-    """Run the solution that `solution()` shows; return its function."""
-    code = json.loads(SOLUTIONS.read_text("utf-8"))[exercise]
-    names = {"np": np}
-    exec(code, names)
-    return names[NAMES[exercise]]
-
-
-@pytest.mark.parametrize("exercise", NAMES)
+@pytest.mark.parametrize("exercise", EXERCISES)
 def test_the_solution_is_correct(exercise):
     assert judge(exercise, written_solution(exercise)).state == "correct"
 
 
-@pytest.mark.parametrize("exercise", NAMES)
+@pytest.mark.parametrize("exercise", EXERCISES)
 def test_a_stub_is_not_attempted(exercise):
     def stub(*arguments):
         raise NotImplementedError

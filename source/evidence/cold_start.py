@@ -3,11 +3,16 @@
 Independent worlds, films only. A third of the items are late: their rows in
 the training log are cut to the first 0, 3, 12 or 50; the same for a third of
 the users with 0, 2, 6 or 15. Test rows are shown at random, so that every
-user meets every item, and are judged by how much of them was known.
+user meets every item, and are judged by how much of them was known. A user's
+cut takes rows from items too, so what was known is counted afterwards.
 
 Validation rows have even users and items, test rows odd ones: no test user
 and no test item has a part in any choice. Each model has four trials at each
 text signal, in a world kept for that.
+
+Then policies explore the new test items of the same world: each visitor, a
+test user, is shown one of them. What the words say of an item, the mean of
+the predictions of the model with id dropout, may be a policy's prior.
 """
 
 from functools import lru_cache, partial
@@ -28,6 +33,14 @@ from mtlrec_utils.data import (
 from mtlrec_utils.evidence import auc, log_loss, paired_interval, verdict
 from mtlrec_utils.learning import replicate, tune
 from mtlrec_utils.models import cold_start_towers
+from mtlrec_utils.models.classic import damped_means
+from mtlrec_utils.models.classic.exploration import (
+    UCB1,
+    EpsilonGreedy,
+    Thompson,
+    play,
+    regret,
+)
 
 # So small products lose more than they gain from a second thread.
 tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -40,6 +53,8 @@ UNBIASED = {"exposure_bias": 0.0, "position_bias": 0.0}
 ROWS, SHOWN = 40_000, 60_000
 KNOWN = {"item": (0, 3, 12, 50), "user": (0, 2, 6, 15)}
 WARM = {"item": 20, "user": 15}  # at least so many rows
+ROUNDS, RUNS = 2000, 50
+WORTH = 20  # impressions that the words count for
 PROFILE = ["age_group", "region", "device"]
 CONTENT = ["genre", "words", "minutes", "price"]
 READS = {
@@ -56,12 +71,21 @@ COMPARED = [
     ("both, id dropout", "ids"),
     ("both, id dropout", "content"),
     ("both, id dropout", "both"),
+    ("ids", "item mean"),
+]
+METRICS = ("log_loss", "auc"), ("regret",)
+POLICIES = [
+    ("epsilon 0", "epsilon 0.1"),
+    ("UCB1", "epsilon 0.1"),
+    ("Thompson", "epsilon 0.1"),
+    ("words alone", "Thompson"),
+    ("Thompson, words", "Thompson"),
 ]
 
 
 def units() -> list[dict]:
     """One world at one text signal per unit."""
-    return [{"signal": s, "seed": seed} for seed in SEEDS for s in SIGNALS]
+    return [{"signal": s, "seed": seed} for s in SIGNALS for seed in SEEDS]
 
 
 def cut(log: pd.DataFrame, column: str, seed: int) -> pd.DataFrame:
@@ -77,8 +101,8 @@ def cut(log: pd.DataFrame, column: str, seed: int) -> pd.DataFrame:
 @lru_cache(2)
 def encoded(
     signal: float, seed: int
-) -> tuple[Schema, list[Examples], pd.DataFrame]:
-    """Return the schema, the three parts, and what is known of test rows."""
+) -> tuple[World, Schema, list[Examples], pd.DataFrame]:
+    """Return world, schema, the parts, and what is known of test rows."""
     world = World(text_signal=signal, seed=seed, **SIZES, **UNBIASED)
     log = world.log(ROWS, domain="films")
     train = cut(cut(log, "item", seed), "user", seed)
@@ -106,10 +130,12 @@ def encoded(
     about = pd.DataFrame(
         {c: test[c].map(train[c].value_counts()).fillna(0) for c in KNOWN}
     ).astype(int)
+    about["user_id"], about["item_id"] = test["user"], test["item"]
     about["truth"] = world.truth(test)["click"].to_numpy()
-    mean = train.groupby("item")["click"].mean()
-    about["rate"] = test["item"].map(mean).fillna(train["click"].mean())
-    return schema, [schema.encode(p, user="user") for p in parts], about
+    rates = damped_means(train["item"], train["click"], SIZES["n_items"])
+    about["rate"] = rates[test["item"]]
+    encoded_parts = [schema.encode(p, user="user") for p in parts]
+    return world, schema, encoded_parts, about
 
 
 def groups_of(about: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
@@ -117,15 +143,59 @@ def groups_of(about: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
     warm = {c: (about[c] >= WARM[c]).to_numpy() for c in KNOWN}
     found = {}
     for column, other in (("item", "user"), ("user", "item")):
-        for known in KNOWN[column]:
-            # A late one may have had fewer rows than it was allowed.
-            here = (about[column] == known).to_numpy()
-            found[f"new {column}", str(known)] = here & warm[other]
-        many = (about[column] > KNOWN[column][-1]).to_numpy()
-        found[f"new {column}", "more"] = many & warm[other]
+        ends = (-1, *KNOWN[column], np.inf)
+        starts = [low + 1 for low in ends[1:-2]]
+        names = [f"{a}-{b}" for a, b in zip(starts, ends[2:], strict=False)]
+        known = pd.cut(about[column], ends, labels=["0", *names, "more"])
+        for name in known.cat.categories:
+            here = (known == name).to_numpy()
+            found[f"new {column}", name] = here & warm[other]
     both = (about["item"] == 0) & (about["user"] == 0)
     found["both new", "0"] = both.to_numpy()
     return found
+
+
+def exploring(
+    world: World, about: pd.DataFrame, predicted: np.ndarray
+) -> tuple[dict[str, float], int]:
+    """Return each policy's regret after all rounds, and the new items.
+
+    Args:
+        world: answers.
+        about: what was known of the test rows.
+        predicted: of each test row, by what reads the words.
+    """
+    new = about[about["item"] == 0].assign(said=predicted[about["item"] == 0])
+    said = new.groupby("item_id")["said"].mean()
+    users = np.sort(about["user_id"].unique())
+    rows = pd.MultiIndex.from_product([users, said.index]).to_frame(
+        index=False, name=["user", "item"]
+    )
+    asked = rows.assign(domain="films", position=0, time=60.0, last_clicked=-1)
+    chances = world.truth(asked)["click"].to_numpy()
+    chances = chances.reshape(len(users), len(said))
+    mean, words = chances.mean(axis=0), said.to_numpy()
+    rng = np.random.default_rng([world.seed, 8])
+    visitors = rng.integers(len(users), size=(ROUNDS, RUNS))
+
+    def answer(t: int, arms: np.ndarray) -> np.ndarray:
+        return rng.random(RUNS) < chances[visitors[t], arms]
+
+    policies = {
+        "epsilon 0": EpsilonGreedy(0.0),
+        "epsilon 0.1": EpsilonGreedy(0.1),
+        "UCB1": UCB1(),
+        "Thompson": Thompson(),
+        "Thompson, words": Thompson(WORTH * words, WORTH * (1 - words)),
+    }
+    size = {"n_arms": len(words), "rounds": ROUNDS, "runs": RUNS}
+    lost = {
+        name: regret(play(policy, answer, rng=rng, **size).arms, mean)
+        for name, policy in policies.items()
+    }
+    found = {name: float(r[:, -1].mean()) for name, r in lost.items()}
+    found["words alone"] = ROUNDS * (mean.max() - mean[words.argmax()])
+    return found, len(words)
 
 
 def builder(name: str, schema: Schema):
@@ -143,7 +213,7 @@ def builder(name: str, schema: Schema):
 @lru_cache
 def settings(signal: float) -> dict[str, dict]:
     """Choose each model's settings in the world kept for it."""
-    schema, (train, validation, _), _ = encoded(signal, TUNING_WORLD)
+    _, schema, (train, validation, _), _ = encoded(signal, TUNING_WORLD)
     return {
         name: tune(build_of(name, schema), GRID, train, validation, **FIT).best
         for name in READS
@@ -159,7 +229,7 @@ def build_of(name: str, schema: Schema):
 def run(unit: dict) -> pd.DataFrame:
     """Train the models in one world and judge them by what was known."""
     signal, seed = unit["signal"], unit["seed"]
-    schema, (train, validation, test), about = encoded(signal, seed)
+    world, schema, (train, validation, test), about = encoded(signal, seed)
     chosen = settings(signal)
     found = replicate(
         {
@@ -202,7 +272,28 @@ def run(unit: dict) -> pd.DataFrame:
                     **unit,
                 }
             )
+    lost, n_arms = exploring(world, about, predicted["both, id dropout"])
+    rows += [
+        {
+            "kind": "exploring",
+            "known": "0",
+            "model": name,
+            "rows": n_arms,
+            "regret": value,
+            "best_regret": 0.0,
+            "parameters": 0,
+            "steps": ROUNDS,
+            "hidden": "",
+            **unit,
+        }
+        for name, value in lost.items()
+    ]
     return pd.DataFrame(rows)
+
+
+def pairs_of(kind: str) -> list[tuple[str, str]]:
+    """Return the pairs that are compared."""
+    return POLICIES if kind == "exploring" else COMPARED
 
 
 def table(results: pd.DataFrame) -> pd.DataFrame:
@@ -212,9 +303,9 @@ def table(results: pd.DataFrame) -> pd.DataFrame:
         ["signal", "kind", "known"], sort=False
     ):
         models = {n: f.set_index("seed") for n, f in cell.groupby("model")}
-        for candidate, baseline in [*COMPARED, ("ids", "item mean")]:
+        for candidate, baseline in pairs_of(kind):
             ours, theirs = models[candidate], models[baseline]
-            for metric in ("log_loss", "auc"):
+            for metric in METRICS[kind == "exploring"]:
                 pairs = (ours[metric] - theirs[metric]).to_numpy()
                 mean, low, high = paired_interval(pairs)
                 row = {
@@ -231,6 +322,7 @@ def table(results: pd.DataFrame) -> pd.DataFrame:
                     "low": low,
                     "high": high,
                     "verdict": verdict(low, high, metric == "auc"),
+                    "higher_is_better": metric == "auc",
                     "worlds": len(pairs),
                     "rows_per_world": round(ours["rows"].mean()),
                 }
