@@ -70,6 +70,15 @@ def page() -> str:
             "",
             *_caveat(),
             *_balancing(),
+            "## Basic recommenders",
+            "",
+            "Full ranking of all items not met in training; every model had "
+            "four trials, those with a seed ran from five ([table]"
+            "(datasets/results/basics.csv)). Verdicts: against item "
+            "neighbours. Bias: mean popularity rank of what is listed, 1 the "
+            "most popular. Seconds: one training on one core.",
+            "",
+            *_basics(),
         ]
     )
 
@@ -196,6 +205,32 @@ def _prose(text: str) -> Iterator[str]:
             yield from ("```", *dedent(paragraph).splitlines(), "```", "")
         else:
             yield from (" ".join(paragraph.split()).replace("<", r"\<"), "")
+
+
+def _basics() -> list[str]:
+    table = read_results(RESULTS / "basics.csv").frame
+    header = ["recommender", "recall@20", "NDCG@20"]
+    header += ["coverage", "bias", "seconds"]
+    lines = []
+    for data, own in table.groupby("data", sort=False):
+        rows = []
+        for model in own["model"].drop_duplicates().sort_values():
+            # The baseline's own values stand beside "popular", say.
+            here = own[own["model"] == model].set_index(["against", "metric"])
+            cells = [model]
+            for metric in ("recall@20", "ndcg@20"):
+                score = here.xs(metric, level="metric")["candidate"].iloc[0]
+                word = here["verdict"].get(("item neighbours", metric))
+                cells.append(f"{score:.3f}" + (f" ({word})" if word else ""))
+            facts = here.iloc[0]
+            cells += [
+                f"{facts['coverage']:.2f}",
+                f"{facts['popularity_bias']:.2f}",
+                f"{facts['seconds']:.2f}",
+            ]
+            rows.append(cells)
+        lines += [f"**{data}**", "", *_table(header, rows), ""]
+    return lines
 
 
 def _grid(own: pd.DataFrame, keys: list[str], title: str) -> list[str]:
