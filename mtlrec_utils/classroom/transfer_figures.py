@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -172,7 +174,10 @@ def _curves(ax: Axes, here: pd.DataFrame) -> None:
         ax.errorbar(
             rows["rows"] * 1.06 ** (i - 2),  # side by side, not in one line
             rows["value"],
-            yerr=[rows["value"] - rows["low"], rows["high"] - rows["value"]],
+            yerr=[
+                rows["value"] - rows["value_low"],
+                rows["value_high"] - rows["value"],
+            ],
             color=tint,
             marker=mark,
             elinewidth=1.0,
@@ -205,8 +210,8 @@ def similarity_figure(
             line["similarity"] + 0.008 * (i - 2),
             line["difference"],
             yerr=[
-                line["difference"] - line["difference_low"],
-                line["difference_high"] - line["difference"],
+                line["difference"] - line["low"],
+                line["high"] - line["difference"],
             ],
             color=tint,
             marker=mark,
@@ -227,7 +232,8 @@ def similarity_figure(
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure, (
         f"{SCORES[task, metric]} minus that of scratch at {rows:,} book "
-        f"rows against the similarity, from 0 to 1: {'; '.join(words)}."
+        f"rows against the similarity, from {here['similarity'].min():g} to "
+        f"{here['similarity'].max():g}: {'; '.join(words)}."
     )
 
 
@@ -247,11 +253,11 @@ def forgetting_figure(
     )
     figure, ax = new_figure(size=(7.2, 3.5))
     words = []
-    for method in ("frozen", "fine-tuned", "L2-SP"):
+    for i, method in enumerate(("frozen", "fine-tuned", "L2-SP")):
         tint, mark = LOOKS[method]
         rows: Any = here[here["method"] == method].sort_values("rows")
         ax.errorbar(
-            rows["rows"],
+            rows["rows"] * 1.06 ** (i - 1),
             rows["films_change"],
             yerr=[
                 rows["films_change"] - rows["films_low"],
@@ -277,25 +283,24 @@ def forgetting_figure(
     )
 
 
-def crossing(
+def verdicts_by_rows(
     table: pd.DataFrame, method: str, task: str, metric: str, similarity: float
 ) -> str:
-    """Say between which numbers of rows scratch overtakes a method.
+    """Say at which numbers of rows a method helps or hurts against scratch.
 
-    Only cells whose interval leaves 0 out count; the words name the most
-    rows at which the method still helps and the fewest from which on it
-    hurts.
+    Neighbouring numbers with one verdict are named together, as in "helps
+    at 50 to 1,000 rows, cannot tell at 5,000, hurts at 20,000".
     """
     here = table.query(
         "part == 'curve' and method == @method and task == @task "
         "and metric == @metric and similarity == @similarity"
     ).sort_values("rows")
-    helps = here.loc[here["verdict"] == "helps", "rows"]
-    hurts = here.loc[here["verdict"] == "hurts", "rows"]
-    start = (
-        f"helps up to {helps.max():,} rows" if len(helps) else "never helps"
-    )
-    end = (
-        f"hurts from {hurts.min():,} rows on" if len(hurts) else "never hurts"
-    )
-    return f"{start}, {end}"
+    words: list[str] = []
+    for verdict, cells in groupby(
+        zip(here["verdict"], here["rows"], strict=True), itemgetter(0)
+    ):
+        rows = [n for _, n in cells]
+        ends = dict.fromkeys(f"{r:,}" for r in (rows[0], rows[-1]))
+        words.append(f"{verdict} at {' to '.join(ends)}")
+    words[0] += " rows"
+    return ", ".join(words)

@@ -5,7 +5,7 @@ is pre-trained on all books ratings and then trained on some ratings of films.
 Only users mean the same in both; a film's row of the table starts fresh. The
 ratings have no times, so the films' ratings are split at random, 60 : 20 : 20.
 
-Methods, six trials each, chosen on validation rows: "scratch"; "fine-tuned";
+Methods, four trials each, chosen on validation rows: "scratch"; "fine-tuned";
 "L2-SP"; "frozen", which keeps table and bottom, so that a film is never told
 from another. "item mean" is the damped mean of each film.
 """
@@ -35,14 +35,14 @@ SEEDS = range(5)
 TUNING_SEED = 1000
 # film ratings -> epochs, batch size
 BUDGETS = {1000: (12, 32), 6000: (8, 128), 35_000: (6, 256)}
-RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 METHODS = ("scratch", "frozen", "fine-tuned", "L2-SP")
 TRIALS = {
     **{name: [{"learning_rate": r} for r in RATES] for name in METHODS[:3]},
     "L2-SP": [
         {"learning_rate": rate, "anchor": L2SP(strength)}
         for rate in (1e-3, 1e-2)
-        for strength in (1e-3, 1e-2, 1e-1)
+        for strength in (1e-2, 1e-1)
     ],
 }
 DAMPING = 5.0  # ratings of the mean that a film starts with
@@ -182,11 +182,11 @@ def table(results: pd.DataFrame) -> pd.DataFrame:
         base = by_method["scratch"]
         first = base[base["seed"] == SEEDS[0]]
         for method in [m for m in by_method if m != "scratch"]:
-            own = by_method[method]
+            own, theirs = by_method[method], _by_seed(base)
             found[rows, method] = compare(
                 first["label"].to_numpy(),
-                _by_seed(own),
-                _by_seed(base),
+                np.broadcast_to(_by_seed(own), theirs.shape),
+                theirs,
                 metric="rmse",
                 groups=first["user"].to_numpy(),
             )

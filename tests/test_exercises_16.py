@@ -1,38 +1,22 @@
 """Exercises of lesson 16: stub, wrong answers, solution; and the valley."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
+from written_answers import written_solution
 
 from mtlrec_utils.classroom import transfer_figures
 from mtlrec_utils.classroom.check import judge
 
-SOLUTIONS = (
-    Path(__file__).parents[1] / "mtlrec_utils" / "classroom" / "solutions.json"
-)
-NAMES = {
-    "16.1": "pulled_minimum",
-    "16.2": "carried_over",
-    "16.3": "overtaking",
-}
+EXERCISES = ("16.1", "16.2", "16.3")
 
 
-def written_solution(exercise):
-    """Run the solution that `solution()` shows; return its function."""
-    names = {"np": np}
-    exec(json.loads(SOLUTIONS.read_text("utf-8"))[exercise], names)
-    return names[NAMES[exercise]]
-
-
-@pytest.mark.parametrize("exercise", NAMES)
+@pytest.mark.parametrize("exercise", EXERCISES)
 def test_the_solution_is_correct(exercise):
     assert judge(exercise, written_solution(exercise)).state == "correct"
 
 
-@pytest.mark.parametrize("exercise", NAMES)
+@pytest.mark.parametrize("exercise", EXERCISES)
 def test_a_stub_is_not_attempted(exercise):
     def stub(*arguments):
         raise NotImplementedError
@@ -172,7 +156,7 @@ def test_the_pull_leads_from_least_squares_to_the_source():
     np.testing.assert_allclose(far, source, atol=1e-6)
 
 
-def test_the_words_of_a_crossing_follow_the_verdicts():
+def test_the_words_follow_the_verdicts():
     table = pd.DataFrame(
         {
             "part": "curve",
@@ -184,10 +168,15 @@ def test_the_words_of_a_crossing_follow_the_verdicts():
             "verdict": ["helps", "helps", "cannot tell", "hurts"],
         }
     )
-    words = transfer_figures.crossing
+    words = transfer_figures.verdicts_by_rows
     asked = ("frozen", "click", "log_loss", 0.9)
-    assert words(table, *asked) == (
-        "helps up to 1,000 rows, hurts from 20,000 rows on"
+    shuffled = table.iloc[[2, 0, 3, 1]]
+    assert words(shuffled, *asked) == (
+        "helps at 50 to 1,000 rows, cannot tell at 5,000, hurts at 20,000"
     )
     table["verdict"] = "cannot tell"
-    assert words(table, *asked) == "never helps, never hurts"
+    assert words(table, *asked) == "cannot tell at 50 to 20,000 rows"
+    table["verdict"] = ["hurts", "cannot tell", "hurts", "hurts"]
+    assert words(table, *asked) == (
+        "hurts at 50 rows, cannot tell at 1,000, hurts at 5,000 to 20,000"
+    )
