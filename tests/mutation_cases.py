@@ -222,4 +222,62 @@ MUTATIONS_SEEN = (
         ("tests/test_optimizers.py", "-k", "four_times or merged"),
         seen_in="Keras on TensorFlow: its optimizers",
     ),
+    Mutation(
+        "a constant start",
+        "models/initialisation.py",
+        """seeded(self.initializer, None, "expert", expert)(""",
+        "keras.initializers.Constant(0.1)(",
+        ("tests/test_layers.py", "-k", "no_two_experts"),
+        seen_in="PaddleRec: experts and units are alike for ever",
+    ),
+    Mutation(
+        "experts handed on as one number",
+        "models/layers.py",
+        "return ops.stack(outputs, axis=1)",
+        "return ops.mean(ops.stack(outputs, axis=1), axis=-1, keepdims=True)",
+        ("tests/test_layers.py", "-k", "loop_of_dense"),
+        seen_in="mtlearn: the mixture has one unit",
+    ),
+    Mutation(
+        "weights found by the name of a task",
+        "learning/shared_parameters.py",
+        "task: [v for v in every if readers[id(v)] == {task}]",
+        "task: [v for v in every if f'_{task}' in v.path]",
+        ("tests/test_shared_parameters.py", "-k", "shared_and_own"),
+        seen_in="Merlin: click also takes what belongs to click_long",
+    ),
+    Mutation(
+        "metrics in the order of names",
+        "learning/prediction.py",
+        "predictions[task][known],",
+        "predictions[sorted(tasks)[tasks.index(task)]][known],",
+        ("tests/test_prediction.py", "-k", "its_own_task"),
+        seen_in="Merlin: tasks swap their metrics",
+    ),
+    Mutation(
+        "surgery after one summed pass backward",
+        "learning/balanced_gradients.py",
+        "[batch.back(g, looked_at) for g in batch.at_cut], batch.scale",
+        """[
+            batch.back(
+                weighted_sum(batch.at_cut, tf.ones(batch.n_tasks)), looked_at
+            )
+        ]
+        * batch.n_tasks,
+        batch.scale,""",
+        ("tests/test_balanced_training.py", "-k", "by_hand"),
+        seen_in="PCGrad where the tasks are summed before it projects",
+    ),
+    Mutation(
+        "settings chosen on the wrong rows",
+        "learning/search.py",
+        """            train,
+            validation,
+            judge or {},""",
+        """            train,
+            train,
+            judge or {},""",
+        ("tests/test_replicate.py", "-k", "lowest_validation_loss"),
+        seen_in="PTUPCDR: the epoch is chosen on the rows of the test",
+    ),
 )

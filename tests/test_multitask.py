@@ -108,6 +108,12 @@ def test_inputs_outputs_and_layer_names(build):
     assert model.get_layer("features").output.shape == (None, 64 + numbers)
 
 
+def test_no_model_keeps_statistics_of_its_batches(model):
+    """Of rows that are not there they become NaN, for good."""
+    kept = {v.path.split("/")[-1] for v in model.non_trainable_variables}
+    assert kept <= {"seed_generator_state"}
+
+
 def test_layers_between_front_and_towers():
     def between(model):
         shared = ("tower_", "logit_")
