@@ -26,6 +26,13 @@ _OFFERED = {
         "SumOfFeatures",
     ),
     "cross_stitch": ("CrossStitch", "cross_stitch", "cross_stitch_values"),
+    "domain_alignment": (
+        "DomainGap",
+        "GradientReversal",
+        "aligned",
+        "reversal_schedule",
+    ),
+    "domain_distances": ("coral_loss", "mmd_loss"),
     "drawn_items": ("NegativeItems", "WithOnes"),
     "factorisation": ("matrix_factorisation",),
     "features_and_towers": ("joined_features", "task_outputs"),

@@ -2,7 +2,9 @@
 
 * ``freezing``: which layers learn, group by group;
 * ``modules``: a pre-trained model in a file, and its weights in a new one;
-* ``fine_tuning``: groups of layers thawed one after the other.
+* ``fine_tuning``: groups of layers thawed one after the other;
+* ``prior_shift``, ``recolouring``: two domains made alike, in closed form
+  (``models.aligned`` does it while it learns).
 
 ``learning.fit`` does the rest: it leaves frozen layers alone, takes factors
 on the learning rate (``rate_factors``) and a pull towards the source
@@ -24,9 +26,18 @@ from mtlrec_utils.learning.transfer.modules import (
     save_module,
     transfer_weights,
 )
+from mtlrec_utils.learning.transfer.prior_shift import (
+    corrected_probabilities,
+    estimated_prior,
+    prior_weights,
+    resampled_rows,
+)
+from mtlrec_utils.learning.transfer.recolouring import recoloured
 
 __all__ = [
     "L2SP",
+    "corrected_probabilities",
+    "estimated_prior",
     "export_module",
     "exported_layer",
     "fit_gradually",
@@ -34,6 +45,9 @@ __all__ = [
     "layer_groups",
     "layer_table",
     "load_module",
+    "prior_weights",
+    "recoloured",
+    "resampled_rows",
     "save_module",
     "transfer_weights",
     "unfreeze",
