@@ -43,7 +43,7 @@ STRENGTHS = {
     "DANN 0.3": ("dann", 0.3),
     "DANN 1": ("dann", 1.0),
     "CORAL": ("coral", 10.0),
-    "MMD": ("mmd", 1.0),
+    "MMD": ("mmd", 5.0),
 }
 
 
