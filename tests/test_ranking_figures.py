@@ -89,11 +89,14 @@ def test_attention_by_shop_leaves_padding_out():
     )
     weights = np.array([[-4.0, 1.0, 9.0], [2.0, 9.0, 9.0]])
     more = pd.DataFrame({"item": [13], "history": [np.array([10, 15])]})
-    figure, alt = figures.looks_figure(
+    looks = figures.weights_by_shop(
         np.vstack([weights, [[0.5, 1.5, 9.0]]]),
         pd.concat([rows, more]),
         n_items=10,
     )
+    assert looks.tolist() == [[4, 1], [2, 1]]
+    figure, alt = figures.looks_figure(looks)
     assert "film and film 4.00, film and book 1.00" in alt
     assert "book and film 2.00, book and book 1.00" in alt
-    assert "own shop 2.50, other shop 1.50" in figure.axes[0].get_title()
+    titles = [figure.axes[0].get_title(loc=loc) for loc in ("left", "center")]
+    assert "Own shop 2.50, other shop 1.50" in titles

@@ -77,7 +77,7 @@ def log_odds(log: pd.DataFrame, group: str, column: str) -> pd.DataFrame:
     """Return the log-odds of a click, [groups, values of the column]."""
     counts = log.groupby([group, column])["click"].agg(["sum", "size"])
     share = (counts["sum"] + 0.5) / (counts["size"] + 1)
-    odds = np.log(share / (1 - share)).unstack()
+    odds = (share / (1 - share)).apply(np.log).unstack()
     in_order = [value for value in AGE_GROUPS if value in odds.index]
     return odds.loc[in_order or odds.index]
 
@@ -159,10 +159,10 @@ def world_figure(
     )
 
 
-def looks_figure(
+def weights_by_shop(
     weights: np.ndarray, rows: pd.DataFrame, n_items: int
-) -> tuple[Figure, str]:
-    """Draw how large attention's weights are, by shop.
+) -> np.ndarray:
+    """Return how large attention's weights are, by shop.
 
     Args:
         weights: of every row's history, [N, L].
@@ -170,8 +170,8 @@ def looks_figure(
         n_items: items of a shop; those of books follow those of films.
 
     Returns:
-        The mean of |weight| by the shop of the candidate and of the item of
-        the history, over all items there, and a description.
+        Mean |weight| [2, 2] over the items there are: rows are the shop of
+        the candidate, columns that of the item of the history.
     """
     length = weights.shape[1]
     past = np.array(
@@ -181,14 +181,19 @@ def looks_figure(
         ]
     )
     shop = rows["item"].to_numpy()[:, None] // n_items
-    looks = np.array(
+    size = np.abs(weights)
+    return np.array(
         [
-            [np.abs(weights)[(shop == c) & (past == p)].mean() for p in (0, 1)]
+            [size[(shop == c) & (past == p)].mean() for p in (0, 1)]
             for c in (0, 1)
         ]
     )
+
+
+def looks_figure(looks: np.ndarray) -> tuple[Figure, str]:
+    """Draw the mean sizes that ``weights_by_shop`` returns, [2, 2]."""
     own, other = np.trace(looks) / 2, np.trace(looks[::-1]) / 2
-    title = f"Mean |weight|: own shop {own:.2f}, other shop {other:.2f}"
+    title = f"Own shop {own:.2f}, other shop {other:.2f}"
     figure = heat_map(
         looks,
         ["film", "book"],
@@ -196,11 +201,14 @@ def looks_figure(
         title=title,
         x_label="item of the history",
         y_label="candidate",
+        value_label="mean |weight|",
+        limits=(0.0, float(looks.max())),
     )
     return figure, (
-        f"{title}. By candidate and item of the history: film and film "
-        f"{looks[0, 0]:.2f}, film and book {looks[0, 1]:.2f}, book and film "
-        f"{looks[1, 0]:.2f}, book and book {looks[1, 1]:.2f}."
+        f"Mean size of the attention weight. {title}. By candidate and item "
+        f"of the history: film and film {looks[0, 0]:.2f}, film and book "
+        f"{looks[0, 1]:.2f}, book and film {looks[1, 0]:.2f}, book and book "
+        f"{looks[1, 1]:.2f}."
     )
 
 
