@@ -12,7 +12,8 @@ EXERCISES = ("06.1", "06.2", "06.3")
 
 @pytest.mark.parametrize("exercise", EXERCISES)
 def test_the_solution_is_correct(exercise):
-    assert judge(exercise, written_solution(exercise, pd=pd)).state == "correct"
+    answer = written_solution(exercise, pd=pd)
+    assert judge(exercise, answer).state == "correct"
 
 
 @pytest.mark.parametrize("exercise", EXERCISES)
