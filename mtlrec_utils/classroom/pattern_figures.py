@@ -65,8 +65,8 @@ def pattern_figure() -> tuple[Figure, str]:
         "CGC: an expert of one's own",
         "PLE: CGC upon CGC",
     )
-    for ax, title, end in zip(axes, titles, (1.9, 1.9, 3.8), strict=True):
-        ax.set(xlim=(-0.35, end), ylim=(3.5, -0.5), title=title)
+    for ax, title, right in zip(axes, titles, (1.9, 1.9, 3.8), strict=True):
+        ax.set(xlim=(-0.35, right), ylim=(3.5, -0.5), title=title)
         ax.axis("off")
     return figure, (
         "Three diagrams of four experts and two tasks. MMoE: both tasks read "

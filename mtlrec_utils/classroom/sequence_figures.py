@@ -150,12 +150,15 @@ def shop_figure(
     best = float(here.loc[here["model"] == BEST, "mean"].iloc[0])
     models = here[here["model"] != BEST].sort_values("mean")
     figure, ax = new_figure(size=(7.6, 3.6))
-    for place, row in enumerate(models.itertuples()):
-        look = _look(str(row.model)) | {"linestyle": "none"}
+    values = models[["mean", "low", "high"]].to_numpy(float)
+    for place, (name, (mean, low, high)) in enumerate(
+        zip(models["model"], values, strict=True)
+    ):
+        look = _look(str(name)) | {"linestyle": "none"}
         ax.errorbar(
-            row.mean,
+            mean,
             place,
-            xerr=[[row.mean - row.low], [row.high - row.mean]],
+            xerr=[[mean - low], [high - mean]],
             markersize=8,
             **look,
         )
@@ -166,8 +169,10 @@ def shop_figure(
     best_line(ax, best, horizontal=False)
     ax.set_xlabel(f"{measure}, mean and range of seeds")
     winner = models.iloc[-1]
-    ax.set_title(f"Memory {session_memory:g}: {winner['model']} on top")
-    ax.legend(loc="lower right")
+    ax.set_title(
+        f"Memory {session_memory:g}: {winner['model']} has the highest mean"
+    )
+    ax.legend(loc="upper left")
     return figure, (
         f"{measure} of seven models at session memory {session_memory:g}; "
         f"{winner['model']} leads with {winner['mean']:.3f}, the best "

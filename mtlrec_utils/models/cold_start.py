@@ -3,9 +3,9 @@
 A tower reads an id's embedding (what was learned about this user, or this
 item) and content (a profile, words). On day one there is no embedding. A
 tower that always had one may lean on it; one that often had to do without is
-used to it. In training, each row's id embedding is replaced by zeros with chance
-``id_dropout``, for the user and for the item independently; an id that is
-unknown reads the same zeros, so serving day one looks like training.
+used to it. In training, each row's id embedding is replaced by zeros with
+chance ``id_dropout``, for the user and for the item independently; an id that
+is unknown reads the same zeros, so serving day one looks like training.
 
 Layers of a side: "<side>_preference" (the id's embedding, or zeros),
 "<side>_features", "<side>_tower", "<side>_vector". The towers meet in

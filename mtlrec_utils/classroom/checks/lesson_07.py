@@ -26,7 +26,8 @@ Floats = npt.NDArray[np.float64]
 )
 def causal_weights(answer: Callable[..., Any]) -> None:
     """Check the mask, the axis, padding, empty lists and large scores."""
-    scores = np.log([[1.0, 7, 7, 7], [1, 3, 7, 7], [1, 2, 1, 7], [5, 1, 3, 1]])
+    odds = [[1.0, 7, 7, 7], [1.0, 3, 7, 7], [1.0, 2, 1, 7], [5.0, 1, 3, 1]]
+    scores = np.log(np.array(odds))
     full = _weights(answer, scores, np.ones(4))
     if full[0, 1:].any() and np.allclose(full.sum(axis=1), 1):
         raise NotYet(
