@@ -379,3 +379,16 @@ def test_jax_predicts_and_loses_the_same(tmp_path):
         found["click"], predict(model, inputs)["click"], rtol=1e-4
     )
     np.testing.assert_allclose(found["loss"], loss, rtol=1e-4)
+
+
+@pytest.mark.parametrize("build", ["two_towers", "matrix_factorisation"])
+def test_columns_that_nobody_reads_are_no_input(build):
+    """Keras 3.13 refuses an input that leads nowhere."""
+    options = {"dimension": 4, "seed": 0}
+    if build == "two_towers":
+        options |= {"user_features": ["user"], "item_features": ["item"]}
+    model = getattr(models, build)(SCHEMA, **options)
+    assert [x.name for x in model.inputs] == ["ids"]
+    before = learning.predict(model, ROWS)["click"]
+    learning.fit(model, ROWS, epochs=1, batch_size=8, progress=False)
+    assert (learning.predict(model, ROWS)["click"] != before).any()

@@ -181,7 +181,8 @@ def test_states_are_those_the_catalogue_is_scored_with(name):
 
 def test_states_of_another_model():
     inputs = keras.Input((3,))
-    other = keras.Model(inputs, inputs, name="other")
+    outputs = keras.layers.Dense(1)(inputs)
+    other = keras.Model(inputs, outputs, name="other")
     with pytest.raises(ValueError, match="gru4rec or a sasrec"):
         states_of(other, MIXED)
 

@@ -26,6 +26,7 @@ from mtlrec_utils.data.vocabulary import UNKNOWN
 from mtlrec_utils.models.checks import dropout_rate, positive_widths
 from mtlrec_utils.models.feature_parts import FeaturePart, split_features
 from mtlrec_utils.models.features_and_towers import (
+    inputs_read,
     joined,
     model_inputs,
     task_outputs,
@@ -166,6 +167,7 @@ def cold_start_towers(
         vectors.append(_vector(features, side, widths, rates[1], seed))
     match = Match(name="match")(vectors)
     outputs = task_outputs(tasks, dict.fromkeys(tasks, match), (), 0.0, seed)
+    inputs = inputs_read(schema, inputs, [*user_features, *item_features])
     return keras.Model(inputs, outputs, name="cold_start_towers")
 
 

@@ -128,6 +128,21 @@ def model_inputs(schema: Any) -> dict[str, Any]:
     return inputs
 
 
+def inputs_read(
+    schema: Any, inputs: Mapping[str, Any], columns: Iterable[str]
+) -> dict[str, Any]:
+    """Keep the inputs that hold one of these columns.
+
+    Keras 3.13 refuses a model with an input that leads nowhere.
+    """
+    held = {
+        "ids": {column.name for column in schema.id_columns},
+        "numbers": set(schema.number_names),
+    }
+    wanted = set(columns)
+    return {name: x for name, x in inputs.items() if held[name] & wanted}
+
+
 def joined(
     schema: Any,
     inputs: Mapping[str, Any],
