@@ -169,20 +169,29 @@ def curves_figure(
 
 
 def _curves(ax: Axes, here: pd.DataFrame) -> None:
-    for i, (method, (tint, mark)) in enumerate(LOOKS.items()):
+    for i, method in enumerate(LOOKS):
         rows = here[here["method"] == method].sort_values("rows")
-        ax.errorbar(
-            rows["rows"] * 1.06 ** (i - 2),  # side by side, not in one line
-            rows["value"],
-            yerr=[
-                rows["value"] - rows["value_low"],
-                rows["value_high"] - rows["value"],
-            ],
-            color=tint,
-            marker=mark,
-            elinewidth=1.0,
-            label=method,
-        )
+        x = rows["rows"] * 1.06 ** (i - 2)  # side by side, not in one line
+        _line(ax, method, x, rows[["value", "value_low", "value_high"]])
+    _axis_of_rows(ax)
+
+
+def _line(ax: Axes, method: str, x: Any, interval: pd.DataFrame) -> None:
+    """Draw a method's values with intervals: value, low and high, [N, 3]."""
+    value, low, high = interval.to_numpy(float).T
+    tint, mark = LOOKS[method]
+    ax.errorbar(
+        x,
+        value,
+        yerr=[value - low, high - value],
+        color=tint,
+        marker=mark,
+        elinewidth=1.0,
+        label=method,
+    )
+
+
+def _axis_of_rows(ax: Axes) -> None:
     ax.set_xscale("log")
     ax.set_xticks([50, 1000, 20_000], ["50", "1,000", "20,000"])
     ax.minorticks_off()
@@ -202,22 +211,12 @@ def similarity_figure(
     here = table.query("rows == @rows and task == @task and metric == @metric")
     figure, ax = new_figure(size=(7.4, 3.7))
     words = []
-    for i, (method, (tint, mark)) in enumerate(LOOKS.items()):
+    for i, method in enumerate(LOOKS):
         if method == "scratch":
             continue
         line = here[here["method"] == method].sort_values("similarity")
-        ax.errorbar(
-            line["similarity"] + 0.008 * (i - 2),
-            line["difference"],
-            yerr=[
-                line["difference"] - line["low"],
-                line["high"] - line["difference"],
-            ],
-            color=tint,
-            marker=mark,
-            elinewidth=1.0,
-            label=method,
-        )
+        x = line["similarity"] + 0.008 * (i - 2)
+        _line(ax, method, x, line[["difference", "low", "high"]])
         words.append(
             f"{method} from {line['difference'].iloc[0]:+.3f} to "
             f"{line['difference'].iloc[-1]:+.3f}"
@@ -254,25 +253,12 @@ def forgetting_figure(
     figure, ax = new_figure(size=(7.2, 3.5))
     words = []
     for i, method in enumerate(("frozen", "fine-tuned", "L2-SP")):
-        tint, mark = LOOKS[method]
         rows: Any = here[here["method"] == method].sort_values("rows")
-        ax.errorbar(
-            rows["rows"] * 1.06 ** (i - 1),
-            rows["films_change"],
-            yerr=[
-                rows["films_change"] - rows["films_low"],
-                rows["films_high"] - rows["films_change"],
-            ],
-            color=tint,
-            marker=mark,
-            elinewidth=1.0,
-            label=method,
-        )
+        x = rows["rows"] * 1.06 ** (i - 1)
+        _line(ax, method, x, rows[["films_change", "films_low", "films_high"]])
         words.append(f"{method} {rows['films_change'].iloc[-1]:+.3f}")
     ax.axhline(0, color=BASELINE_COLOUR, lw=1, label="source, before")
-    ax.set_xscale("log")
-    ax.set_xticks([50, 1000, 20_000], ["50", "1,000", "20,000"])
-    ax.minorticks_off()
+    _axis_of_rows(ax)
     ax.set(xlabel="book rows", ylabel="change of click log loss\nin films")
     ax.set_title(title)
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))

@@ -26,7 +26,6 @@ from mtlrec_utils.data.vocabulary import UNKNOWN
 from mtlrec_utils.models.checks import dropout_rate, positive_widths
 from mtlrec_utils.models.feature_parts import FeaturePart, split_features
 from mtlrec_utils.models.features_and_towers import (
-    inputs_read,
     joined,
     model_inputs,
     task_outputs,
@@ -148,7 +147,7 @@ def cold_start_towers(
             features, a bad width or rate.
     """
     tasks = tasks_by_name(schema)
-    inputs = model_inputs(schema)
+    inputs = model_inputs(schema, (*user_features, *item_features))
     (dimension,) = positive_widths("dimension", (dimension,))
     widths = (positive_widths("tower_units", tower_units), dimension)
     rates = (
@@ -167,7 +166,6 @@ def cold_start_towers(
         vectors.append(_vector(features, side, widths, rates[1], seed))
     match = Match(name="match")(vectors)
     outputs = task_outputs(tasks, dict.fromkeys(tasks, match), (), 0.0, seed)
-    inputs = inputs_read(schema, inputs, [*user_features, *item_features])
     return keras.Model(inputs, outputs, name="cold_start_towers")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from mtlrec_utils.models.checks import positive_widths
-from mtlrec_utils.models.features_and_towers import inputs_read, model_inputs
+from mtlrec_utils.models.features_and_towers import model_inputs
 from mtlrec_utils.models.retrieval_layers import (
     PairwiseMatch,
     SoftmaxMatch,
@@ -71,7 +71,7 @@ def matrix_factorisation(
     task = only_task(schema)
     if loss not in LOSSES:
         raise ValueError(f"loss={loss!r}: choose one of {', '.join(LOSSES)}.")
-    inputs = inputs_read(schema, model_inputs(schema), (user, item))
+    inputs = model_inputs(schema, (user, item))
     name = f"matrix_factorisation_{loss}"
     (dimension,) = positive_widths("dimension", (dimension,))
     with_user = biases and loss == "labels"

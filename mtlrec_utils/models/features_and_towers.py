@@ -106,8 +106,16 @@ def joined_features(
     return inputs, joined(schema, inputs, embedding_dimension, seed)
 
 
-def model_inputs(schema: Any) -> dict[str, Any]:
+def model_inputs(
+    schema: Any, columns: Iterable[str] | None = None
+) -> dict[str, Any]:
     """Make the inputs "ids" and "numbers", those that are not empty.
+
+    Args:
+        schema: a fitted ``Schema``.
+        columns: what the model reads; an input that holds none of these is
+            left out, as Keras 3.13 refuses one that leads nowhere. None:
+            the model reads all of them.
 
     Raises:
         ValueError: the schema has no features.
@@ -125,16 +133,8 @@ def model_inputs(schema: Any) -> dict[str, Any]:
             "The schema has no features; give Schema(features=[...]) at "
             "least one."
         )
-    return inputs
-
-
-def inputs_read(
-    schema: Any, inputs: Mapping[str, Any], columns: Iterable[str]
-) -> dict[str, Any]:
-    """Keep the inputs that hold one of these columns.
-
-    Keras 3.13 refuses a model with an input that leads nowhere.
-    """
+    if columns is None:
+        return inputs
     held = {
         "ids": {column.name for column in schema.id_columns},
         "numbers": set(schema.number_names),

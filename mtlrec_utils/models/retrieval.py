@@ -28,7 +28,7 @@ import keras
 import numpy as np
 
 from mtlrec_utils.models.checks import dropout_rate, positive_widths
-from mtlrec_utils.models.features_and_towers import inputs_read, model_inputs
+from mtlrec_utils.models.features_and_towers import model_inputs
 from mtlrec_utils.models.reading import layer_values
 from mtlrec_utils.models.retrieval_layers import SoftmaxMatch
 from mtlrec_utils.models.retrieval_parts import (
@@ -101,7 +101,7 @@ def two_towers(
     """
     task = only_task(schema)
     columns = (*user_features, *item_features, item)
-    inputs = inputs_read(schema, model_inputs(schema), columns)
+    inputs = model_inputs(schema, columns)
     positive_widths("dimension", (dimension,))
     towers = [
         Tower.of_features(
