@@ -13,8 +13,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = {
-    "requirements.lock": ("test", "dev"),
-    "tests/colab-2026-08.lock": ("test",),
+    "requirements.lock": ("serving", "test", "dev"),
+    "tests/colab-2026-08.lock": ("serving", "test"),
 }
 
 
@@ -51,7 +51,8 @@ def test_environment_yml_has_the_ranges_of_pyproject():
     parsed = [Requirement(line) for line in pip["pip"][1:]]
     have = {canonicalize_name(r.name): r.specifier for r in parsed}
     want = {
-        name: r.specifier for name, r in requirements("test", "dev").items()
+        name: r.specifier
+        for name, r in requirements("serving", "test", "dev").items()
     }
     assert have == want
 
