@@ -19,6 +19,11 @@ _OFFERED = {
     ),
     "classifier": ("Pair", "classifier"),
     "cold_start": ("IdDropout", "Match", "cold_start_towers"),
+    "compact": (
+        "CompactEmbedding",
+        "parameters_by_layer",
+        "with_compact_tables",
+    ),
     "cross_layers": (
         "CrossedIds",
         "CrossLayer",
@@ -33,6 +38,12 @@ _OFFERED = {
         "reversal_schedule",
     ),
     "domain_distances": ("coral_loss", "mmd_loss"),
+    "domain_layers": (
+        "DomainDense",
+        "DomainMLP",
+        "DomainWeights",
+        "SelectVectors",
+    ),
     "drawn_items": ("NegativeItems", "WithOnes"),
     "factorisation": ("matrix_factorisation",),
     "features_and_towers": ("joined_features", "task_outputs"),
@@ -42,6 +53,7 @@ _OFFERED = {
         "ProductOfChances",
         "UntrainedChance",
     ),
+    "id_free": ("EachText", "ItemAndPast", "id_free_towers", "text_model"),
     "information_transfer": ("Calibrator", "TransferAttention"),
     "interest": ("InterestAttention",),
     "l2_constrained": ("PairwiseDifference", "l2_constrained"),
@@ -53,13 +65,26 @@ _OFFERED = {
         "SoftmaxGate",
         "WeightedSum",
     ),
+    "low_rank": (
+        "LowRankExperts",
+        "LowRankMLP",
+        "low_rank_factors",
+        "with_low_rank",
+    ),
     "mixtures": ("gate_columns", "gate_values"),
+    "multidomain": (
+        "mmoe_over_domains",
+        "pooled_domains",
+        "separate_domains",
+        "shared_bottom_over_domains",
+    ),
     "multitask": (
         "mmoe",
         "omoe",
         "shared_bottom",
         "single_task",
     ),
+    "pepnet": ("PriorGate", "epnet", "pepnet", "ppnet"),
     "personal_bridge": (
         "PersonalBridge",
         "histories",
@@ -90,6 +115,13 @@ _OFFERED = {
         "PairFeatures",
         "SelfAttention",
         "Tokens",
+    ),
+    "star": ("PartitionedNorm", "star"),
+    "text_encoders": (
+        "TEXT_ENCODERS",
+        "WordConvolution",
+        "separable_convolution",
+        "standard_convolution",
     ),
 }
 _NAMES = {name for names in _OFFERED.values() for name in names}
