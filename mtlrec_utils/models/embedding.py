@@ -35,6 +35,19 @@ def _feature(column: Any) -> _Feature:
     )
 
 
+def side_by_side(
+    sizes: Sequence[int], fields: Sequence[int]
+) -> tuple[int, Any]:
+    """Put the rows of all fields into one table.
+
+    Returns:
+        Its number of rows, and where the rows of each id column's field
+        begin, int32 [C].
+    """
+    starts = np.cumsum((0, *sizes[:-1]))
+    return int(sum(sizes)), starts[list(fields)].astype("int32")
+
+
 @register
 class FusedEmbedding(keras.layers.Layer):
     """Embed all id columns from one table: [B, C] -> [B, F * dimension].
@@ -83,9 +96,8 @@ class FusedEmbedding(keras.layers.Layer):
         self.seed = seed
         self._check()
         fields = [f.field for f in self.columns for _ in range(*f[:2])]
-        starts = np.cumsum((0, *self.field_sizes[:-1]))
-        self._offsets = starts[fields].astype("int32")
         self._sizes = np.take(self.field_sizes, fields).astype("int32")
+        self._rows, self._offsets = side_by_side(self.field_sizes, fields)
 
     def _check(self) -> None:
         if self.dimension < 1:
@@ -121,7 +133,7 @@ class FusedEmbedding(keras.layers.Layer):
         # whole table at every step.
         self.table = self.add_weight(
             name="table",
-            shape=(sum(self.field_sizes), self.dimension),
+            shape=(self._rows, self.dimension),
             initializer=seeded("uniform", self.seed, "table"),
             autocast=False,
         )
@@ -132,8 +144,7 @@ class FusedEmbedding(keras.layers.Layer):
         if self.guard:
             inside = ops.logical_and(ids >= 0, ids < self._sizes)
             rows = ops.where(inside, ids, 0)
-        vectors = ops.take(self.table, rows + self._offsets, axis=0)
-        vectors = ops.cast(vectors, self.compute_dtype)  # [B, C, dimension]
+        vectors = self._vectors(rows)  # [B, C, dimension]
         parts = []
         for pooled, group in groupby(self.columns, lambda f: f.pooled):
             features = list(group)
@@ -144,6 +155,11 @@ class FusedEmbedding(keras.layers.Layer):
                 width = (stop - start) * self.dimension
                 parts.append(ops.reshape(vectors[:, start:stop], (-1, width)))
         return parts[0] if len(parts) == 1 else ops.concatenate(parts, -1)
+
+    def _vectors(self, rows: Any) -> Any:
+        """Look up rows of the columns' fields, [B, C] -> [B, C, dimension]."""
+        vectors = ops.take(self.table, rows + self._offsets, axis=0)
+        return ops.cast(vectors, self.compute_dtype)
 
     def _mean(self, vectors: Any, ids: Any, feature: _Feature) -> Any:
         columns = slice(feature.start, feature.stop)
