@@ -1,10 +1,5 @@
 """Two towers with id dropout: what must hold exactly."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
@@ -25,7 +20,6 @@ SCHEMA = small_schema()
 INPUTS = random_inputs(SCHEMA, n_rows=200)
 PLACES = {c.name: c.start for c in SCHEMA.id_columns}
 USER, ITEM = ["user", "age"], ["item", "words", "price"]
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def built(id_dropout=0.5, user=USER, item=ITEM, seed=1, **options):
@@ -239,38 +233,6 @@ def test_one_seed_one_model():
     first, again, other = (predict(fresh(s), INPUTS) for s in (1, 1, 2))
     assert_same_outputs(first, again, 1e-7)
     assert differ(first, other)
-
-
-ON_JAX = """
-import sys
-import keras, numpy as np
-from mtlrec_utils import models
-assert keras.backend.backend() == "jax"
-models.cold_start_towers
-model = keras.saving.load_model(sys.argv[1] + "/model.keras")
-inputs = dict(np.load(sys.argv[1] + "/inputs.npz"))
-model(inputs, training=True)
-np.savez(sys.argv[1] + "/jax.npz",
-         **{k: np.asarray(v) for k, v in model(inputs).items()})
-"""
-
-
-def test_jax_predicts_the_same(tmp_path):
-    pytest.importorskip("jax")
-    model = built()
-    model.save(tmp_path / "model.keras")
-    np.savez(tmp_path / "inputs.npz", **INPUTS)
-    done = subprocess.run(
-        [sys.executable, "-c", ON_JAX, str(tmp_path)],
-        cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = dict(np.load(tmp_path / "jax.npz"))
-    assert_same_outputs(found, predict(model, INPUTS), 1e-4)
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,12 @@
 """Domain alignment: exact properties of reversal, distances and models."""
 
-import json
-import os
-import subprocess
-import sys
 from functools import lru_cache
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from jax_process import run_on_jax
 from keras import ops
 from models_under_test import (
     assert_same_outputs,
@@ -36,7 +32,6 @@ from mtlrec_utils.models import (
     single_task,
 )
 
-ROOT = Path(__file__).resolve().parents[1]
 TASKS = (Task("label"), Task("domain"))
 METHODS = ("dann", "coral", "mmd", "none")
 
@@ -418,7 +413,6 @@ print(json.dumps(found))
 
 
 def test_jax_finds_the_same(tmp_path):
-    pytest.importorskip("jax")
     a, b = two_samples()
     x = np.concatenate([a, b])
     domain = np.r_[np.zeros(40), np.ones(25)].astype("float32")
@@ -427,16 +421,7 @@ def test_jax_finds_the_same(tmp_path):
     model = small(method="mmd")
     model.save(tmp_path / "mmd.keras")
     expected = predict(model, inputs)
-    done = subprocess.run(
-        [sys.executable, "-c", ON_JAX, str(tmp_path)],
-        cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.strip().splitlines()[-1])
+    found = run_on_jax(ON_JAX, tmp_path)
     assert found["gradient"] == [pytest.approx(-0.3)]
     assert found["slope"] > 0
     for loss in (coral_loss, mmd_loss):

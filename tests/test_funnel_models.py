@@ -1,10 +1,6 @@
 """What holds for every model of a funnel: ESMM, its variants, AITM."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,6 +11,7 @@ from funnel_cases import (
     losses_and_gradients,
     rows_of_a_funnel,
 )
+from jax_process import run_on_jax
 from models_under_test import (
     assert_same_outputs,
     predict,
@@ -23,7 +20,6 @@ from models_under_test import (
 
 from mtlrec_utils.learning.losses import TaskLosses
 
-ROOT = Path(__file__).resolve().parents[1]
 ROWS = rows_of_a_funnel()
 
 
@@ -187,7 +183,6 @@ print(json.dumps(still))
 
 
 def test_on_jax(tmp_path):
-    pytest.importorskip("jax")
     np.savez(tmp_path / "inputs.npz", **ROWS.inputs)
     labels = {task: y[:, None] for task, y in ROWS.labels.items()}
     np.savez(tmp_path / "labels.npz", **labels)
@@ -203,16 +198,7 @@ def test_on_jax(tmp_path):
             y = ROWS.labels["click_and_buy"]
             rows = layer.row_loss(ends, y, y * 0 + 1)
             expected[name]["row_loss"] = rows.numpy()
-    done = subprocess.run(
-        [sys.executable, "-c", ON_JAX, str(tmp_path)],
-        cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    still = json.loads(done.stdout.strip().splitlines()[-1])
+    still = run_on_jax(ON_JAX, tmp_path)
     for name, wanted in expected.items():
         found = dict(np.load(tmp_path / f"{name}.jax.npz"))
         assert_same_outputs(found, wanted, 1e-5)

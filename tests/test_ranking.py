@@ -2,11 +2,7 @@
 
 import dataclasses
 import itertools
-import os
-import subprocess
-import sys
 from functools import partial
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -35,7 +31,6 @@ from mtlrec_utils.models.cross_layers import (
 from mtlrec_utils.models.interest import InterestAttention
 from mtlrec_utils.models.ranking import dcn, deepfm, din, wide_and_deep
 
-ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = small_schema()
 INPUTS = random_inputs(SCHEMA)
 LABELS = random_labels(SCHEMA)
@@ -166,38 +161,6 @@ def test_a_task_that_only_sounds_like_a_layer(name, task):
 def test_an_unfitted_schema_is_refused(name):
     with pytest.raises(ValueError, match="fit"):
         BUILDERS[name](Schema(SCHEMA.features, SCHEMA.tasks))
-
-
-ON_JAX = """
-import sys
-import keras, numpy as np
-from mtlrec_utils.models import ranking
-assert keras.backend.backend() == "jax"
-inputs = dict(np.load(sys.argv[1] + "/inputs.npz"))
-for name in sys.argv[2:]:
-    model = keras.saving.load_model(f"{sys.argv[1]}/{name}.keras")
-    found = {k: np.asarray(v) for k, v in model(inputs).items()}
-    np.savez(f"{sys.argv[1]}/{name}.npz", **found)
-"""
-
-
-def test_jax_predicts_the_same(tmp_path):
-    pytest.importorskip("jax")
-    np.savez(tmp_path / "inputs.npz", **INPUTS)
-    for name in BUILDERS:
-        built(name).save(tmp_path / f"{name}.keras")
-    done = subprocess.run(
-        [sys.executable, "-c", ON_JAX, str(tmp_path), *BUILDERS],
-        cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    for name in BUILDERS:
-        found = dict(np.load(tmp_path / f"{name}.npz"))
-        assert_same_outputs(found, predict(built(name), INPUTS), 1e-4)
 
 
 # -- wide & deep ------------------------------------------------------------

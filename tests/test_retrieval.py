@@ -1,22 +1,17 @@
 """Retrieval models: limit cases, training, saving, gradients."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from jax_process import run_on_jax
 from models_under_test import assert_same_outputs, predict
 
 from mtlrec_utils import learning, models
 from mtlrec_utils.data import Categorical, Number, Schema, Task
 from mtlrec_utils.learning.losses import TaskLosses, tensors
 
-ROOT = Path(__file__).resolve().parents[1]
 N_USERS, N_ITEMS = 6, 9
 
 
@@ -359,21 +354,12 @@ np.savez(sys.argv[1] + "/jax.npz",
 
 
 def test_jax_predicts_and_loses_the_same(tmp_path):
-    pytest.importorskip("jax")
     model = towers(shares=models.item_shares(SCHEMA, ROWS), n_hardest=3)
     _, inputs = rows_of(model)
     loss, _ = loss_and_gradients(model, training=False)
     model.save(tmp_path / "model.keras")
     np.savez(tmp_path / "inputs.npz", **inputs)
-    done = subprocess.run(
-        [sys.executable, "-c", ON_JAX, str(tmp_path)],
-        cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    run_on_jax(ON_JAX, tmp_path)
     found = dict(np.load(tmp_path / "jax.npz"))
     np.testing.assert_allclose(
         found["click"], predict(model, inputs)["click"], rtol=1e-4

@@ -1,10 +1,5 @@
 """Next-item models: the causal mask, padding, the loss by hand."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pandas as pd
@@ -22,7 +17,6 @@ from mtlrec_utils.data.histories import windows
 from mtlrec_utils.learning.losses import TaskLosses
 from mtlrec_utils.models.sequence_layers import CausalSelfAttention
 
-ROOT = Path(__file__).resolve().parents[1]
 K, L = 9, 6  # items, places
 BUILDERS = {"gru4rec": models.gru4rec, "sasrec": models.sasrec}
 BOTH = pytest.mark.parametrize("name", BUILDERS)
@@ -350,42 +344,6 @@ def test_a_saved_model_predicts_the_same(name, tmp_path):
         row_losses(again, MIXED, labels, True),
         rtol=1e-6,
     )
-
-
-ON_JAX = """
-import sys
-import keras, numpy as np
-from mtlrec_utils import models
-assert keras.backend.backend() == "jax"
-ids = np.load(sys.argv[1] + "/ids.npy")
-for name in ("gru4rec", "sasrec"):
-    model = keras.saving.load_model(f"{sys.argv[1]}/{name}.keras")
-    found = model({"ids": ids})["next_item"]
-    np.save(f"{sys.argv[1]}/{name}.npy", np.asarray(found))
-"""
-
-
-def test_jax_predicts_the_same(tmp_path):
-    pytest.importorskip("jax")
-    np.save(tmp_path / "ids.npy", MIXED)
-    for name in BUILDERS:
-        built(name).save(tmp_path / f"{name}.keras")
-    done = subprocess.run(
-        [sys.executable, "-c", ON_JAX, str(tmp_path)],
-        cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    for name in BUILDERS:
-        np.testing.assert_allclose(
-            np.load(tmp_path / f"{name}.npy"),
-            predict(built(name), {"ids": MIXED})["next_item"],
-            rtol=1e-4,
-            atol=1e-6,
-        )
 
 
 # -- what does not fit -----------------------------------------------------
