@@ -44,6 +44,8 @@ _PREFIXES = (
     "attention_",
     "value_",
     "calibrator_",
+    "auxiliary_",
+    "gated_",
 )
 
 
