@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "evidence": {"evidence"},
     "models": {"models", "data"},
     "learning": {"learning", "models", "data", "evidence"},
+    "serving": {"serving", "learning", "models", "data", "evidence"},
 }
 FRAMEWORKS = {"tensorflow", "keras", "keras_rs", "tf_keras", "jax", "torch"}
 
@@ -154,6 +155,8 @@ def test_an_allowed_import_is_not_blamed(module, source):
         "classroom.evaluation_figures",
         "models",
         "models.classic",
+        "serving",
+        "serving.server",
     ],
 )
 def test_a_light_room_starts_without_a_framework(room):
