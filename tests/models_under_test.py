@@ -1,6 +1,7 @@
 """Small schemas, rows and gradients that the tests of models share."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -37,6 +38,28 @@ BUILDERS: dict[str, Callable[..., keras.Model]] = {
             schema, **(age_is_bias(schema) | options)
         )
     ),
+    "convolutional_bottom": models.convolutional_bottom,
+    "mmoe_of_compact_tables": lambda schema, **options: (
+        models.with_compact_tables(models.mmoe(schema, **options), rows=4)
+    ),
+    "mmoe_of_low_rank": lambda schema, **options: models.with_low_rank(
+        models.mmoe(schema, **options), rank=3
+    ),
+}
+
+# Models of many domains want one: ``test_multidomain.py`` holds them to it.
+DOMAIN_BUILDERS: dict[str, Callable[..., keras.Model]] = {
+    name: partial(getattr(models, name), domain="user")
+    for name in (
+        "pooled_domains",
+        "separate_domains",
+        "shared_bottom_over_domains",
+        "mmoe_over_domains",
+        "star",
+        "epnet",
+        "ppnet",
+        "pepnet",
+    )
 }
 
 

@@ -89,7 +89,8 @@ def test_sizes_follow_the_bits(model, files):
     numbers = model.count_params()
     assert size["float32"] > 4 * numbers
     assert size["float16"] < 0.65 * size["float32"]
-    assert size["dynamic_int8"] < 0.5 * size["float32"]
+    # The towers, below 1,024 numbers a kernel, stay float32.
+    assert size["dynamic_int8"] < 0.55 * size["float32"]
     assert size_on_disk(files["float32"].parent) == sum(size.values())
     assert sorted(f.suffix for f in files["int8"].parent.iterdir()) == (
         [".tflite"] * len(PRECISIONS)

@@ -24,6 +24,7 @@ _OFFERED = {
         "parameters_by_layer",
         "with_compact_tables",
     ),
+    "convolution": ("convolutional_bottom",),
     "cross_layers": (
         "CrossedIds",
         "CrossLayer",
