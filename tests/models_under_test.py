@@ -38,13 +38,6 @@ BUILDERS: dict[str, Callable[..., keras.Model]] = {
             schema, **(age_is_bias(schema) | options)
         )
     ),
-    "convolutional_bottom": models.convolutional_bottom,
-    "mmoe_of_compact_tables": lambda schema, **options: (
-        models.with_compact_tables(models.mmoe(schema, **options), rows=4)
-    ),
-    "mmoe_of_low_rank": lambda schema, **options: models.with_low_rank(
-        models.mmoe(schema, **options), rank=3
-    ),
 }
 
 # Models of many domains want one: ``test_multidomain.py`` holds them to it.

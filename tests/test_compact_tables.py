@@ -2,10 +2,13 @@
 
 import itertools
 
+import keras
 import numpy as np
 import pytest
+from keras import ops
 from models_under_test import (
     assert_same_outputs,
+    gradients,
     predict,
     random_inputs,
     shift_every_weight,
@@ -26,6 +29,15 @@ COLUMNS = [
     {"start": 1, "stop": 4, "field": 1, "pooled": True},
 ]
 SIZES = (11, 7)
+SCHEMA = small_schema()
+INPUTS = random_inputs(SCHEMA)
+
+
+def built():
+    """A model of compositional tables whose weights are all at odds."""
+    model = with_compact_tables(shared_bottom(SCHEMA, seed=1), 4)
+    shift_every_weight(model)
+    return model
 
 
 def layer(rows, kind, **options):
@@ -84,8 +96,7 @@ def test_a_guarded_id_reads_as_unknown():
 
 @pytest.mark.parametrize("kind", ["hashed", "compositional"])
 def test_a_model_keeps_all_but_its_table(kind):
-    schema = small_schema()
-    model = mmoe(schema, seed=1)
+    model = mmoe(SCHEMA, seed=1)
     small = with_compact_tables(model, 4, kind)
     before, after = parameters_by_layer(model), parameters_by_layer(small)
     assert after.pop("embedding") < before.pop("embedding")
@@ -98,21 +109,24 @@ def test_a_model_keeps_all_but_its_table(kind):
                 strict=True,
             ):
                 np.testing.assert_array_equal(a, b)
-    inputs = random_inputs(schema)
     full = with_compact_tables(model, 100, kind)
-    assert_same_outputs(predict(full, inputs), predict(model, inputs), 1e-6)
+    assert_same_outputs(predict(full, INPUTS), predict(model, INPUTS), 1e-6)
+
+
+def test_every_weight_gets_a_gradient():
+    found = gradients(
+        built(), INPUTS, lambda out: sum(ops.sum(x) for x in out.values())
+    )
+    assert any("quotients" in path for path in found)
+    for path, gradient in found.items():
+        assert np.abs(gradient).max() > 0, path
 
 
 def test_saved_and_loaded(tmp_path):
-    import keras
-
-    schema = small_schema()
-    model = with_compact_tables(shared_bottom(schema, seed=1), 4)
-    shift_every_weight(model)
+    model = built()
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
-    inputs = random_inputs(schema)
-    assert_same_outputs(predict(again, inputs), predict(model, inputs), 1e-6)
+    assert_same_outputs(predict(again, INPUTS), predict(model, INPUTS), 1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,32 @@
 """A bottom that reads lists in windows: separable and standard, exactly."""
 
+import keras
 import numpy as np
+import pandas as pd
 import pytest
+from keras import ops
 from models_under_test import (
     assert_same_outputs,
+    gradients,
     predict,
     random_inputs,
+    shift_every_weight,
     small_schema,
 )
 
+from mtlrec_utils.data.schema import Categorical, Schema, Task
 from mtlrec_utils.models import convolutional_bottom, parameters_by_layer
 
 SCHEMA = small_schema()
+INPUTS = random_inputs(SCHEMA)
 SIZES = {"embedding_dimension": 4, "filters": 5, "seed": 1}
+
+
+def built():
+    """A separable one whose weights are all at odds."""
+    model = convolutional_bottom(SCHEMA, **SIZES)
+    shift_every_weight(model)
+    return model
 
 
 def both():
@@ -38,6 +52,22 @@ def test_kernels_that_match_predict_the_same():
     after = predict(standard, inputs)
     assert_same_outputs(after, predict(separable, inputs), 1e-6)
     assert np.abs(after["minutes"] - before["minutes"]).max() > 1e-4
+
+
+def test_saved_and_loaded(tmp_path):
+    model = built()
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert_same_outputs(predict(again, INPUTS), predict(model, INPUTS), 1e-6)
+
+
+def test_every_weight_gets_a_gradient():
+    found = gradients(
+        built(), INPUTS, lambda out: sum(ops.sum(x) for x in out.values())
+    )
+    assert len(found) == len(built().trainable_weights)
+    for path, gradient in found.items():
+        assert np.abs(gradient).max() > 0, path
 
 
 def test_parameters_of_a_window():
@@ -68,10 +98,6 @@ def test_order_counts_and_padding_does_not():
 
 
 def test_a_schema_without_lists():
-    import pandas as pd
-
-    from mtlrec_utils.data.schema import Categorical, Schema, Task
-
     frame = pd.DataFrame({"user": [1, 2], "click": [0.0, 1.0]})
     schema = Schema([Categorical("user")], [Task("click")]).fit(frame)
     with pytest.raises(ValueError, match="reads lists"):

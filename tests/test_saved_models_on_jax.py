@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 import test_classifier
 import test_cold_start
+import test_compact_tables
+import test_convolution
+import test_low_rank
 import test_personal_bridge
 import test_ranking
 import test_sequence
@@ -19,6 +22,9 @@ CASES = {
         lambda: test_classifier.built("both", positions=True),
         test_classifier.INPUTS,
     ),
+    "compact_tables": (test_compact_tables.built, test_compact_tables.INPUTS),
+    "convolution": (test_convolution.built, test_convolution.INPUTS),
+    "low_rank": (test_low_rank.built, test_low_rank.INPUTS),
     "cold_start": (test_cold_start.built, test_cold_start.INPUTS),
     "personal_bridge": (
         test_personal_bridge.model_of,
