@@ -3,6 +3,9 @@
 * ``freezing``: which layers learn, group by group;
 * ``modules``: a pre-trained model in a file, and its weights in a new one;
 * ``fine_tuning``: groups of layers thawed one after the other;
+* ``network_bridges``: users carried over by EMCDR's network or PTUPCDR, to
+  stand beside the closed forms of ``models.classic.ColdBridges``;
+* ``new_domains``: a model of many domains gets one more;
 * ``prior_shift``, ``recolouring``: two domains made alike, in closed form
   (``models.aligned`` does it while it learns).
 
@@ -26,6 +29,11 @@ from mtlrec_utils.learning.transfer.modules import (
     save_module,
     transfer_weights,
 )
+from mtlrec_utils.learning.transfer.network_bridges import (
+    emcdr_network,
+    personal_network,
+)
+from mtlrec_utils.learning.transfer.new_domains import carry_domains
 from mtlrec_utils.learning.transfer.prior_shift import (
     corrected_probabilities,
     estimated_prior,
@@ -36,7 +44,9 @@ from mtlrec_utils.learning.transfer.recolouring import recoloured
 
 __all__ = [
     "L2SP",
+    "carry_domains",
     "corrected_probabilities",
+    "emcdr_network",
     "estimated_prior",
     "export_module",
     "exported_layer",
@@ -45,6 +55,7 @@ __all__ = [
     "layer_groups",
     "layer_table",
     "load_module",
+    "personal_network",
     "prior_weights",
     "recoloured",
     "resampled_rows",
