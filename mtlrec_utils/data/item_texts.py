@@ -44,7 +44,7 @@ def past_texts(
 
     Returns:
         Columns past_1 (the latest) to past_<length>, with the index of
-        `rows`; None where the user has done less.
+        `rows`; missing where the user has done less.
 
     Raises:
         SchemaError: an item without a text, or as in `past_items`.
@@ -90,7 +90,7 @@ def past_vectors(
     values = vectors.to_numpy(dtype=np.float32)
     padded = np.vstack([values, np.zeros((1, values.shape[1]), np.float32)])
     count = np.maximum((places < len(values)).sum(axis=1, keepdims=True), 1)
-    means = sum(padded[column] for column in places.T) / count
+    means = sum(padded[column] for column in places.T) / np.float32(count)
     names = [f"past_{name}" for name in vectors.columns]
     return pd.DataFrame(means, index=rows.index, columns=names)
 

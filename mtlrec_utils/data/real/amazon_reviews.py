@@ -91,6 +91,8 @@ def _read_row(line: bytes, number: int, name: str) -> tuple[Any, ...]:
     what = f"{name} line {number}"
     with layout_errors(what, "JSON with reviewerID, asin, overall, ..."):
         row = json.loads(line)
+        if not isinstance(row["helpful"], list):
+            raise ValueError("helpful is no pair of counts")
         helpful, votes = (int(count) for count in row["helpful"])
         found = (
             str(row["reviewerID"]),
