@@ -39,7 +39,7 @@ EXPERIMENTS = ROOT / "source" / "evidence"
 STORE = ROOT / "build" / "evidence"
 RESULTS = ROOT / "datasets" / "results"
 # What a result depends on; the classroom only shows results.
-CODE = ("data", "models", "learning", "evidence")
+CODE = ("data", "models", "learning", "evidence", "capstone")
 
 
 def experiment_names() -> list[str]:

@@ -8,6 +8,7 @@ from mtlrec_utils.evidence.alignment import (
     chance_alignment,
     procrustes,
 )
+from mtlrec_utils.evidence.arms import ArmDifference, difference_of_means
 from mtlrec_utils.evidence.catalogue_metrics import (
     coverage,
     exposure_gini,
@@ -72,6 +73,7 @@ from mtlrec_utils.evidence.verdicts import (
 
 __all__ = [
     "Alignment",
+    "ArmDifference",
     "CalibrationBins",
     "Comparison",
     "FullRanking",
@@ -89,6 +91,7 @@ __all__ = [
     "compare_per_group",
     "comparison_table",
     "coverage",
+    "difference_of_means",
     "expected_calibration_error",
     "exposure_gini",
     "full_ranking",

@@ -1,0 +1,1 @@
+"""Two worked solutions of the capstone, a plain one and a better one."""
