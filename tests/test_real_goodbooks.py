@@ -14,7 +14,9 @@ HEADER = (
     "book_id,authors,original_publication_year,title,language_code,"
     "average_rating,ratings_count,isbn\n"
 )
-ROWS = '1,"A. One, B. Two",-750.0,NA,eng,4.5,100,\n2,C. Three,,"Tea, cold",,3,7,\n'
+ROWS = """1,"A. One, B. Two",-750.0,NA,eng,4.5,100,
+2,C. Three,,"Tea, cold",,3,7,
+"""
 
 
 def written(folder, text=HEADER + ROWS, extra=()):

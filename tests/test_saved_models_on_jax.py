@@ -9,6 +9,7 @@ import test_classifier
 import test_cold_start
 import test_compact_tables
 import test_convolution
+import test_id_free
 import test_low_rank
 import test_personal_bridge
 import test_ranking
@@ -24,6 +25,13 @@ CASES = {
     ),
     "compact_tables": (test_compact_tables.built, test_compact_tables.INPUTS),
     "convolution": (test_convolution.built, test_convolution.INPUTS),
+    **{
+        f"id_free_{name}": (
+            lambda name=name: test_id_free.built(name),
+            test_id_free.INPUTS,
+        )
+        for name in test_id_free.TEXT_ENCODERS
+    },
     "low_rank": (test_low_rank.built, test_low_rank.INPUTS),
     "cold_start": (test_cold_start.built, test_cold_start.INPUTS),
     "personal_bridge": (
