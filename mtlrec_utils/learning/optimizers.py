@@ -121,6 +121,16 @@ class RowSparseAdam(keras.optimizers.Adam):
         ]
         return super().apply(merged, trainable_variables)
 
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> list[Any]:
+        """Add over devices, then merge rows that several looked up."""
+        reduced = super()._all_reduce_sum_gradients(grads_and_vars)
+        if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+            return list(reduced)
+        return [
+            (merge_rows(g) if isinstance(g, tf.IndexedSlices) else g, v)
+            for g, v in reduced
+        ]
+
     def _clip_gradients(self, grads: Sequence[Any]) -> list[Any]:
         # Keras clips tensors. The values of a merged gradient are one: the
         # rows it leaves out are zero and add nothing to a norm.
