@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import os
 import secrets
 import shutil
@@ -145,9 +146,15 @@ def _write_graphs(model: Any, part: Path, formats: tuple[str, ...]) -> None:
     # The variables themselves: Keras' wrappers around them are not tracked.
     module.kept = [variable.value for variable in model.variables]
     saved = part / store.SAVED_MODEL
-    tf.saved_model.save(
-        module, str(saved), signatures={store.SIGNATURE: score}
-    )
+    chatter = logging.getLogger("tensorflow")  # "Assets written to: ..."
+    level = chatter.level
+    chatter.setLevel(logging.WARNING)
+    try:
+        tf.saved_model.save(
+            module, str(saved), signatures={store.SIGNATURE: score}
+        )
+    finally:
+        chatter.setLevel(level)
     if "litert" in formats:
         converter = tf.lite.TFLiteConverter.from_saved_model(
             str(saved), signature_keys=[store.SIGNATURE]

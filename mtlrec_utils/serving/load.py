@@ -12,6 +12,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -120,3 +121,10 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
         if line.lower().startswith("content-length:")
     )
     return int(lines[0].split()[1]), await reader.readexactly(length)
+
+
+def send_load(*arguments: Any, **options: Any) -> Load:
+    """``load`` for callers that have no event loop, or one that is busy."""
+    with ThreadPoolExecutor(1) as thread:
+        work = thread.submit(lambda: asyncio.run(load(*arguments, **options)))
+        return work.result()

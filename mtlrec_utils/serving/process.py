@@ -126,6 +126,17 @@ def start_server(
     command += ["--port", str(port), "--end-with-input"]
     for name, value in options.items():
         command += [f"--{name.replace('_', '-')}", str(value)]
+    return start_command(command, state, seconds)
+
+
+def start_command(
+    command: list[str], state: str | os.PathLike[str], seconds: float
+) -> RunningServer:
+    """Start any command that calls ``server.serve``; see ``start_server``.
+
+    Raises:
+        RuntimeError: it ended, or was not ready in time.
+    """
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,

@@ -30,6 +30,7 @@ from mtlrec_utils.serving.store import current_version
 from mtlrec_utils.serving.tokens import TokenStore
 
 SECONDS_TO_END = 10
+SECONDS_OF_GOODBYE = 0.5
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,9 @@ def _watch_input(server: Server) -> None:
 
 def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio turns Nagle's algorithm off for sockets that say they are TCP;
+    # with it, and a client that delays its ACK, an answer waits for 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
@@ -227,6 +230,19 @@ def _protocol(seconds: float) -> type[H11Protocol]:
             self._stop_waiting()  # the idle time counts from here on
             super().on_response_complete()
 
+        def shutdown(self) -> None:
+            super().shutdown()
+            self._hang_up_soon()
+
+        def timeout_keep_alive_handler(self) -> None:
+            super().timeout_keep_alive_handler()
+            self._hang_up_soon()
+
+        def _hang_up_soon(self) -> None:
+            # TLS says goodbye and waits for an answer, for half a minute.
+            if not self._answering():
+                self.loop.call_later(SECONDS_OF_GOODBYE, self.transport.abort)
+
         def _answering(self) -> bool:
             return self.cycle is not None and not self.cycle.response_complete
 
@@ -241,7 +257,7 @@ def _protocol(seconds: float) -> type[H11Protocol]:
 
         def _give_up(self) -> None:
             self._late = None
-            if not self._answering() and not self.transport.is_closing():
-                self.transport.close()
+            if not self._answering():
+                self.transport.abort()
 
     return ImpatientProtocol
