@@ -102,9 +102,11 @@ class PartitionedNorm(keras.layers.Layer):
         x, weights = inputs
         kind = x.dtype
         x, weights = ops.cast(x, "float32"), ops.cast(weights, "float32")
-        mean, variance = self.moving_mean, self.moving_variance
+        # JAX computes with a variable's value, not with the variable.
+        mean = ops.convert_to_tensor(self.moving_mean)
+        variance = ops.convert_to_tensor(self.moving_variance)
         if training:
-            mean, variance = self._of_batch(x, weights)
+            mean, variance = self._of_batch(x, weights, mean, variance)
         scale = (
             self.gamma * self.domain_gamma / ops.sqrt(variance + self.epsilon)
         )
@@ -112,13 +114,14 @@ class PartitionedNorm(keras.layers.Layer):
         out = ops.matmul(weights, scale) * x + ops.matmul(weights, shift)
         return ops.cast(out, kind)
 
-    def _of_batch(self, x: Any, weights: Any) -> tuple[Any, Any]:
+    def _of_batch(
+        self, x: Any, weights: Any, kept_mean: Any, kept_variance: Any
+    ) -> tuple[Any, Any]:
         """Return mean and variance to use, [D, n]; move the averages."""
         own = ops.cast(weights == 1.0, "float32")  # of no domain if unknown
         count = ops.expand_dims(ops.sum(own, axis=0), 1)  # [D, 1]
         share = own / ops.maximum(ops.transpose(count), 1.0)
         share = ops.transpose(share)  # [D, B]
-        kept_mean, kept_variance = self.moving_mean, self.moving_variance
         enough = count >= self.fewest_rows
         mean = ops.matmul(share, x)
         centre = ops.where(enough, mean, kept_mean)
@@ -128,8 +131,10 @@ class PartitionedNorm(keras.layers.Layer):
         step = (1.0 - self.momentum) * ops.minimum(
             count / self.fewest_rows, 1.0
         )
-        kept_mean.assign(kept_mean + step * (mean - kept_mean))
-        kept_variance.assign(kept_variance + step * (spread - kept_variance))
+        self.moving_mean.assign(kept_mean + step * (mean - kept_mean))
+        self.moving_variance.assign(
+            kept_variance + step * (spread - kept_variance)
+        )
         return centre, variance
 
     def compute_output_shape(self, input_shape: Any) -> Any:
