@@ -30,7 +30,7 @@ import pandas as pd
 from benchmarks import streamed_rows
 from mtlrec_utils.data import Schema
 from mtlrec_utils.data.stream import ShardStream
-from mtlrec_utils.evidence import scale_plan, write_results
+from mtlrec_utils.evidence import read_results, scale_plan, write_results
 from mtlrec_utils.learning.distributed import (
     Job,
     Summary,
@@ -148,7 +148,9 @@ def measure(options: argparse.Namespace, folder: Path) -> pd.DataFrame:
 
 
 def write(table: pd.DataFrame, options: argparse.Namespace) -> None:
-    """Store the rows measured so far."""
+    """Store the rows measured so far, after those of an earlier run."""
+    if options.append is not None:
+        table = pd.concat([options.append, table], ignore_index=True)
     write_results(
         table,
         options.save,
@@ -186,7 +188,15 @@ def main() -> None:
         help="the batches that two workers run as well",
     )
     parser.add_argument("--save", type=Path)
+    parser.add_argument(
+        "--append",
+        action="store_true",
+        help="keep the rows that the file has, and measure more",
+    )
     options = parser.parse_args()
+    options.append = (
+        read_results(options.save).frame if options.append else None
+    )
     with tempfile.TemporaryDirectory() as name:
         streamed_rows.prepare(Path(name), options.rows)
         table = measure(options, Path(name))

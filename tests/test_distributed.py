@@ -1,12 +1,13 @@
 """One training function in five places: the same weights everywhere."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import keras
@@ -123,7 +124,10 @@ def test_the_summary_says_what_was_done(alone):
     made, summary = alone
     assert (summary.steps, summary.resumed_at, summary.devices) == (34, 0, 1)
     assert set(summary.losses) == {"click", "bought"}
-    assert loop.read_summary(made) == summary
+    again = replace(
+        loop.read_summary(made), rows_per_second=summary.rows_per_second
+    )
+    assert again == summary
 
 
 def test_a_finished_job_does_nothing_more(alone):
@@ -230,6 +234,7 @@ def test_a_killed_worker_ends_all_and_one_device_ends_the_job(folder, alone):
     assert all(p.poll() is not None for p in workers.processes)
     at = made.checkpoint().load().steps
     assert 3 <= at < 34
+    assert loop.read_summary(made).devices == 2
     assert train(made, TensorFlowSteps(made)).resumed_at == at
     assert largest_difference(made, alone[0]) < 1e-6
 
@@ -312,10 +317,9 @@ def test_a_launch_starts_again_as_often_as_it_may(
     )
     with pytest.raises(WorkerDiedError):
         launch(folder / "alone.json", restarts=0)
-    loop._write(
-        loop.Summary(1, 0, 1, 1.0, 1.0, 1.0, {}),
-        Path(made.output) / "summary.json",
-    )
+    summary = loop.Summary(1, 0, 1, 1.0, 1.0, 1.0, {})
+    path = Path(made.output) / "summary.json"
+    path.write_text(json.dumps(asdict(summary)), "utf-8")
     assert launch(folder / "alone.json", restarts=1).steps == 1
     assert programs == []
 

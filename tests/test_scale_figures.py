@@ -6,6 +6,7 @@ import pytest
 from mtlrec_utils.classroom import scale_figures as figures
 from mtlrec_utils.evidence import scale_plan as plan
 
+WORK = plan.Workload(rows=1e9, ids=1e8, dimension=8, fields=8)
 COST = plan.StepCost(fixed=0.01, per_row=3e-5)
 
 
@@ -37,10 +38,10 @@ def test_what_is_sent_is_the_closed_form():
 
 
 @pytest.mark.parametrize(
-    ("billion_ids", "machines"), [(0.1, 1), (1, 3), (10, 30)]
+    ("billion_ids", "machines"), [(0.05, 1), (0.1, 2), (1, 12)]
 )
 def test_the_plan_starts_where_the_table_fits(billion_ids, machines):
-    figure, alt = figures.plan_figure(COST, billion_ids=billion_ids)
+    figure, alt = figures.plan_figure(COST, WORK, billion_ids=billion_ids)
     assert f"table fits from {machines} on" in texts(figure.axes[0])
     assert f"fits from {machines} machines on" in alt
     spent = figure.axes[0].lines[0].get_ydata()

@@ -27,13 +27,11 @@ from mtlrec_utils.evidence.scale_plan import (
 # Colours of this lesson, each with a marker or a hatch of its own.
 COMPUTING, SENDING, TABLE = "#0072B2", "#B45A00", "#009E73"
 
-PAPER = Workload(rows=1e9, ids=1e8)
-
 
 def pipelines_figure(
     per_row: Mapping[int, float], others: Mapping[str, float], title: str
 ) -> tuple[Figure, str]:
-    """Draw the time of a row by its number of columns.
+    """Draw the processor time of a row by its number of columns.
 
     Args:
         per_row: columns -> microseconds of a row, fed row by row.
@@ -58,14 +56,14 @@ def pipelines_figure(
         others.items(), looks, strict=False
     ):
         ax.plot(x.max(), value, mark, color=colour, label=name)
-    ax.set(xlabel="columns", ylabel="microseconds per row", title=title)
+    ax.set(xlabel="columns", ylabel="processor µs per row", title=title)
     ax.set_ylim(bottom=0)
     ax.legend()
     words = ", ".join(f"{name} {value:.1f}" for name, value in others.items())
     return figure, (
-        f"Microseconds per row against columns, fed row by row: "
+        f"Processor microseconds per row against columns, fed row by row: "
         f"{y[0]:.1f} at {x[0]:.0f} and {y[-1]:.1f} at {x[-1]:.0f} columns, "
-        f"close to a line. At {x[-1]:.0f} columns: {words}."
+        f"with a fitted line. At {x[-1]:.0f} columns: {words}."
     )
 
 
@@ -157,8 +155,9 @@ def sent_figure(
 
 def plan_figure(
     cost: StepCost,
+    work: Workload,
     *,
-    network: float = 10.0,
+    network: float = 1.0,
     batch: int = 4096,
     billion_ids: float = 0.1,
 ) -> tuple[Figure, str]:
@@ -166,11 +165,12 @@ def plan_figure(
 
     Args:
         cost: measured.
+        work: what to train; its number of ids is replaced.
         network: Gbit/s, assumed.
         batch: rows of a step on each machine.
         billion_ids: rows of the table, in 10^9.
     """
-    work = replace(PAPER, ids=billion_ids * 1e9)
+    work = replace(work, ids=billion_ids * 1e9)
     machine = Machine(gigabits_per_second=network)
     least = machines_for_memory(work, machine)
     counts = np.unique(np.geomspace(1, 256, 25).round().astype(int))

@@ -174,10 +174,10 @@ class Machine:
         price_per_hour: in any currency.
     """
 
-    memory_gigabytes: float = 64.0
-    gigabits_per_second: float = 10.0
-    speed: float = 16.0
-    price_per_hour: float = 1.0
+    memory_gigabytes: float = 8.0
+    gigabits_per_second: float = 1.0
+    speed: float = 2.0
+    price_per_hour: float = 0.1
 
 
 def table_gigabytes(work: Workload) -> float:

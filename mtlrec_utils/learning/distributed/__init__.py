@@ -18,6 +18,9 @@ addresses and k:
     python -m mtlrec_utils.learning.distributed JOB.json \\
         --addresses 10.0.0.1:2222 10.0.0.2:2222 --index 0
 
+Tests run several processes on one machine; several machines were never
+tried. Shards, schema and output must then lie on a disk that all share.
+
 ``model.fit`` is not a way to do the third: ``refuse_fit_on_workers`` says
 why.
 """

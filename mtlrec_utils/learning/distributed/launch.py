@@ -83,7 +83,7 @@ class Workers:
         code = self.processes[number].returncode
         how = f"signal {-code}" if code < 0 else f"exit status {code}"
         tail = self.logs[number].read_text("utf-8", "replace")[-1500:]
-        return f"Worker {number} ended by {how}. The end of its log:\n{tail}"
+        return f"Worker {number} ended by {how}.\nThe end of its log:\n{tail}"
 
 
 def launch(

@@ -40,7 +40,7 @@ class Steps(Protocol):
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did; ``summary.json`` in the job's output folder.
+    """What a run has done; ``summary.json`` in the job's output folder.
 
     Attributes:
         steps: updates of the whole job.
@@ -64,12 +64,65 @@ class Summary:
     losses: dict[str, float]
 
 
+class _Record:
+    """What a process has done so far."""
+
+    def __init__(self, resumed_at: int, devices: int) -> None:
+        self.resumed_at = resumed_at
+        self.devices = devices
+        self.begin = time.perf_counter()
+        self.epoch = 0
+        self.losses: list[dict[str, float]] = []
+        self.rows: list[int] = []
+        self.seconds: list[tuple[float, float]] = []
+
+    def run(self, steps: Steps, batch: Examples, epoch: int) -> None:
+        """Train on one batch."""
+        if epoch != self.epoch:
+            self.losses, self.epoch = [], epoch
+        if len(self.rows) == 2:  # tracing is over
+            self.begin = time.perf_counter()
+        start = time.perf_counter(), time.process_time()
+        self.losses.append(steps.step(batch))
+        end = time.perf_counter(), time.process_time()
+        self.seconds.append((end[0] - start[0], end[1] - start[1]))
+        self.rows.append(len(batch))
+        if not np.isfinite(list(self.losses[-1].values())).all():
+            raise FloatingPointError(
+                f"Step {self.steps}: the losses are {self.losses[-1]}. Lower "
+                "the learning rate; the last checkpoint is unharmed."
+            )
+
+    @property
+    def steps(self) -> int:
+        return self.resumed_at + len(self.rows)
+
+    def summary(self) -> Summary:
+        clock = processor = pace = float("nan")
+        if len(self.rows) > 2:
+            clock, processor = np.median(self.seconds[2:], axis=0).tolist()
+            pace = sum(self.rows[2:]) / (time.perf_counter() - self.begin)
+        tasks = self.losses[0] if self.losses else {}
+        return Summary(
+            steps=self.steps,
+            resumed_at=self.resumed_at,
+            devices=self.devices,
+            rows_per_second=pace,
+            step_seconds=clock,
+            processor_seconds=processor,
+            losses={
+                task: float(np.mean([loss[task] for loss in self.losses]))
+                for task in tasks
+            },
+        )
+
+
 def train(job: Job, steps: Steps) -> Summary:
     """Train a job, from its last checkpoint if there is one.
 
     Every process of the job calls this with its own ``steps``; each reads
     the whole stream and takes its part of every batch. Only the chief
-    writes.
+    writes: the state and a summary so far, at each checkpoint.
 
     Raises:
         CheckpointError: the output folder holds another job.
@@ -79,54 +132,22 @@ def train(job: Job, steps: Steps) -> Summary:
     """
     stream, checkpoint = job.stream(), job.checkpoint()
     stored = checkpoint.load()
-    resumed = 0
     if stored is not None:
-        resumed = stored.steps
         steps.restore(stored.weights, stored.optimizer)
-    done, n_rows, warm = resumed, 0, time.perf_counter()
-    losses: list[dict[str, float]] = []
-    spent: list[tuple[float, float]] = []
-    epoch = 0
-    place = stream.position(resumed)
+    record = _Record(stored.steps if stored else 0, steps.devices)
+    place = stream.position(record.steps)
+    kept = record.steps
     for after, batch in stream.batches(place, job.epochs):
-        if place.epoch != epoch:
-            losses, epoch = [], place.epoch
-        start = time.perf_counter(), time.process_time()
-        losses.append(steps.step(batch))
-        end = time.perf_counter(), time.process_time()
-        spent.append((end[0] - start[0], end[1] - start[1]))
+        record.run(steps, batch, place.epoch)
         place = after
-        done += 1
-        if not np.isfinite(list(losses[-1].values())).all():
-            raise FloatingPointError(
-                f"Step {done}: the losses are {losses[-1]}. Lower the "
-                "learning rate; the last checkpoint is unharmed."
-            )
-        if done == resumed + 2:  # tracing is over
-            warm, n_rows = time.perf_counter(), 0
-        elif done > resumed + 2:
-            n_rows += len(batch)
-        if done % job.checkpoint_every == 0:
-            _keep(checkpoint, steps, after, done)
-    seconds = time.perf_counter() - warm
-    if done > resumed:
-        _keep(checkpoint, steps, place, done)
-    medians = [float("nan")] * 2
-    if n_rows:
-        medians = np.median(spent[2:], axis=0).tolist()
-    tasks = losses[0] if losses else {}
-    summary = Summary(
-        steps=done,
-        resumed_at=resumed,
-        devices=steps.devices,
-        rows_per_second=n_rows / seconds if n_rows else float("nan"),
-        step_seconds=medians[0],
-        processor_seconds=medians[1],
-        losses={t: float(np.mean([x[t] for x in losses])) for t in tasks},
-    )
-    if steps.is_chief:
-        _write(summary, Path(job.output) / SUMMARY)
-    return summary
+        if record.steps % job.checkpoint_every == 0:
+            _keep(checkpoint, steps, place, record.steps)
+            _write(record.summary(), job, steps)
+            kept = record.steps
+    if record.steps > kept:
+        _keep(checkpoint, steps, place, record.steps)
+    _write(record.summary(), job, steps)
+    return record.summary()
 
 
 def save_start(job: Job, steps: Steps) -> None:
@@ -146,7 +167,10 @@ def _keep(checkpoint: Any, steps: Steps, place: Position, done: int) -> None:
         )
 
 
-def _write(summary: Summary, path: Path) -> None:
+def _write(summary: Summary, job: Job, steps: Steps) -> None:
+    if not steps.is_chief:
+        return
+    path = Path(job.output) / SUMMARY
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     new.write_text(json.dumps(asdict(summary)), "utf-8")
@@ -170,6 +194,6 @@ def largest_difference(one: Job, other: Job) -> float:
 
 
 def read_summary(job: Job) -> Summary:
-    """Read what the chief wrote at the end."""
+    """Read what the chief wrote at its last checkpoint, or at the end."""
     text = (Path(job.output) / SUMMARY).read_text("utf-8")
     return Summary(**json.loads(text))
