@@ -10,7 +10,8 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
 VENV := .venv
 COLAB := .venv-colab
 RUN := $(VENV)/bin/python
-NOTEBOOKS := notebooks exercises solutions
+# The exercises are run by the browser tests, untouched and then answered.
+NOTEBOOKS := notebooks solutions
 JOBS ?= 2
 # Two workers share the files; notebooks run under nbval (see
 # tools/nbval_settings.py for what it is told and why).
