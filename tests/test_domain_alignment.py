@@ -160,6 +160,22 @@ def test_distances_are_symmetric(loss):
     assert between(loss, a, b) == pytest.approx(between(loss, b, a), rel=1e-4)
 
 
+def test_where_most_rows_are_alike_mmd_keeps_a_finite_slope():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(60, 4)).astype("float32")
+    rows[:50] = rows[0] + 1e-7 * rng.normal(size=(50, 4))
+    domain = (np.arange(60) % 2).astype("float32")
+    for vectors in (rows, np.full_like(rows, 0.1)):
+        vectors = tf.constant(vectors)
+        with tf.GradientTape() as tape:
+            tape.watch(vectors)
+            found = mmd_loss(vectors, domain)
+        # A row of 60 moves a mean over pairs by little.
+        slope = np.abs(tape.gradient(found, vectors)).max()
+        assert slope < 1e-3
+        assert 0.0 <= float(found) < 0.1
+
+
 @pytest.mark.parametrize("scale", [1e-3, 50.0])
 def test_mmd_does_not_see_the_scale(scale):
     a, b = two_samples()

@@ -41,7 +41,8 @@ def mmd_loss(vectors: Any, domain: Any, known: Any = None) -> Any:
     The biased estimator: means run over all pairs, a row with itself too,
     so that it is never below 0. m is the median of ||a - b||^2 over all
     pairs of rows of the batch, as a constant: the scale of the vectors
-    cancels.
+    cancels. Where most rows are alike the median is 0, or rounding; it then
+    is at least a thousandth of the mean.
 
     Args:
         vectors: [B, h], one row each.
@@ -61,8 +62,7 @@ def mmd_loss(vectors: Any, domain: Any, known: Any = None) -> Any:
     products = ops.matmul(vectors, ops.transpose(vectors))
     distances = squares[:, None] + squares[None, :] - 2.0 * products
     distances = ops.maximum(distances, 0.0)
-    middle = _median_of_pairs(ops.stop_gradient(distances))
-    kernel = ops.exp(-distances / ops.maximum(middle, 1e-30))
+    kernel = ops.exp(-distances / _width(ops.stop_gradient(distances)))
     n_source, n_target = ops.sum(source), ops.sum(target)
     weights = source / ops.maximum(n_source, 1.0)
     weights = weights - target / ops.maximum(n_target, 1.0)
@@ -90,6 +90,12 @@ def _covariance(vectors: Any, chosen: Any) -> Any:
     centred = chosen * (vectors - mean)
     products = ops.matmul(ops.transpose(centred), centred)
     return products / ops.maximum(n - 1.0, 1.0)
+
+
+def _width(distances: Any) -> Any:
+    """Return the kernel's width, from the distances of all pairs."""
+    least = ops.maximum(1e-3 * ops.mean(distances), 1e-12)
+    return ops.maximum(_median_of_pairs(distances), least)
 
 
 def _median_of_pairs(distances: Any) -> Any:
