@@ -142,6 +142,7 @@ def variants_figure(
             if name != "mmoe"
         ]
     axes[2].axvline(0, color=NEUTRAL_COLOUR, lw=1.2)
+    axes[2].locator_params(axis="x", nbins=4)
     axes[2].set_xlabel("AUC minus that of the MMoE")
     axes[2].legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     axes[0].set_yticks(range(len(names)), [SHOWN[name] for name in names])

@@ -20,6 +20,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,8 @@ def _converted(
         )
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         _set_precision(converter, precision, sample)
-        return bytes(converter.convert())
+        with _quietly():
+            return bytes(converter.convert())
 
 
 def _set_precision(
@@ -152,6 +154,30 @@ def _one_by_one(
     n = len(next(iter(sample.values())))
     for row in range(n):
         yield {name: x[row : row + 1] for name, x in sample.items()}
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep LiteRT's remarks to itself; what goes wrong is raised anyway.
+
+    It says that ``tf.lite.Interpreter`` will move to another package, and
+    writes what it does straight to file descriptor 2.
+    """
+    with warnings.catch_warnings(), tempfile.TemporaryFile() as remarks:
+        warnings.filterwarnings(
+            "ignore", "\\s*Warning: tf.lite.Interpreter is deprecated"
+        )
+        try:
+            saved = os.dup(2)
+        except OSError:  # a process without standard error
+            yield
+            return
+        os.dup2(remarks.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 class LiteRTModel:
@@ -177,13 +203,12 @@ class LiteRTModel:
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"There is no LiteRT file {path.name!r}.")
-        with warnings.catch_warnings():
-            # The class moves to the package ai_edge_litert one day.
-            warnings.simplefilter("ignore", UserWarning)
+        with _quietly():
             try:
                 self._interpreter = tf.lite.Interpreter(
                     model_path=str(path), num_threads=threads
                 )
+                self._interpreter.allocate_tensors()
                 runner = self._interpreter.get_signature_runner()
             except ValueError as error:
                 raise ValueError(
