@@ -56,7 +56,7 @@ class JaxSteps:
                 "all-reduce would wait for each other for ever. Use as many "
                 "devices as cores."
             )
-        self.table_layout = (None, None)
+        self.table_layout: tuple[str | None, str | None] = (None, None)
         keras.distribution.set_distribution(self._distribution(job, kind))
         self.model = job.build_model()
         self.optimizer = job.build_optimizer()
