@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ from mtlrec_utils.serving import (
     export_model,
     store,
 )
+from mtlrec_utils.serving.__main__ import main
 from mtlrec_utils.serving.limits import Limits
 from mtlrec_utils.serving.load import load
 from mtlrec_utils.serving.releases import BOUND, load_backend
@@ -493,16 +493,20 @@ def test_a_request_in_flight_is_answered_when_the_server_stops(
         socket.create_connection(("127.0.0.1", server.port), 1)
 
 
-def test_nothing_to_serve_is_said_in_one_line(tmp_path):
+def test_nothing_to_serve_is_said_in_one_line(tmp_path, monkeypatch):
     (tmp_path / "model").mkdir()
-    command = [sys.executable, "-m", "mtlrec_utils.serving"]
-    ended = subprocess.run(
-        [*command, "--model", str(tmp_path / "model")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 1
-    assert "no current version" in ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert "tensorflow" not in ended.stderr.lower()
+    command = ["serving", "--model", str(tmp_path / "model")]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit, match="no current version"):
+        main()
+
+
+def test_the_command_line_issues_and_revokes(tmp_path, monkeypatch, capsys):
+    place = ["serving", "--model", str(tmp_path), "--state", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", [*place, "--new-token", "reader"])
+    main()
+    token = capsys.readouterr().out.strip()
+    assert TokenStore(tmp_path / "tokens.json").find(token).name == "reader"
+    monkeypatch.setattr(sys, "argv", [*place, "--revoke", "reader"])
+    main()
+    assert TokenStore(tmp_path / "tokens.json").find(token) is None
