@@ -54,9 +54,11 @@ def stored_sizes(model: Any, folder: str | Path) -> pd.DataFrame:
     is compiled and its optimiser has what it stores.
     """
     import keras
+    import tensorflow as tf
 
     from mtlrec_utils.learning.compress import export_litert, size_on_disk
 
+    tf.get_logger().setLevel("WARNING")  # it logs where it wrote
     folder = Path(folder)
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())

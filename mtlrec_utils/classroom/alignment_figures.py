@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mtlrec_utils.classroom.charts import best_line
 from mtlrec_utils.classroom.figures import new_figure
-from mtlrec_utils.classroom.palette import BASELINE_COLOUR, BEST_COLOUR
+from mtlrec_utils.classroom.palette import (
+    BASELINE_COLOUR,
+    BEST_COLOUR,
+    NEUTRAL_COLOUR,
+)
 from mtlrec_utils.data.two_domains import INPUTS, N_SIGNAL, two_domains
 
 # Methods have no colour over the whole course; markers say the same.
@@ -80,6 +85,9 @@ def methods_figure(
 ) -> tuple[Figure, str]:
     """Draw methods over worlds, a panel per metric, with intervals.
 
+    Beside them stand the best possible score and the trivial one, of saying
+    0 to everybody.
+
     Args:
         table: the results ``domain_alignment``.
         title: the finding.
@@ -87,59 +95,60 @@ def methods_figure(
         metrics: a panel each.
         worlds: names in ``WORLDS``, from left to right.
     """
-    figure, axes = new_figure(1, len(metrics), size=(9.6, 3.8), squeeze=False)
+    width = 9.6 if len(metrics) > 1 else 7.4
+    figure, axes = new_figure(
+        1, len(metrics), size=(width, 3.8), squeeze=False
+    )
     words = []
     for ax, metric in zip(axes[0], metrics, strict=True):
         for i, method in enumerate(methods):
+            rows = [cell(table, world, method, metric) for world in worlds]
+            value, low, high = (
+                np.array([float(row[name]) for row in rows])
+                for name in ("value", "value_low", "value_high")
+            )
             colour, mark = LOOKS[method]
-            rows = [_row(table, world, method, metric) for world in worlds]
-            value = [float(row["value"]) for row in rows]
             ax.errorbar(
-                [
-                    k + 0.12 * (i - (len(methods) - 1) / 2)
-                    for k in range(len(rows))
-                ],
+                np.arange(len(rows)) + 0.12 * (i - (len(methods) - 1) / 2),
                 value,
-                yerr=[
-                    [
-                        v - float(r["value_low"])
-                        for v, r in zip(value, rows, strict=True)
-                    ],
-                    [
-                        float(r["value_high"]) - v
-                        for v, r in zip(value, rows, strict=True)
-                    ],
-                ],
+                yerr=[value - low, high - value],
                 color=colour,
                 marker=mark,
                 ls="none",
                 elinewidth=1.0,
-                label=method,
+                label=name_of(method),
             )
             words.append(
-                f"{METRICS[metric]} of {method} "
+                f"{METRICS[metric]} of {name_of(method)} "
                 + ", ".join(
                     f"{v:.2f} ({w})"
                     for v, w in zip(value, worlds, strict=True)
                 )
             )
         for k, world in enumerate(worlds):
-            best = float(_row(table, world, methods[0], metric)["best"])
-            ax.plot(
-                [k - 0.4, k + 0.4],
-                [best, best],
-                color=BEST_COLOUR,
-                ls=(0, (5, 3)),
-                lw=1.3,
-                label="best possible score" if k == 0 else None,
-            )
+            best = float(cell(table, world, methods[0], metric)["best"])
+            trivial = 0.5 if metric == "auc" else 1 - WORLDS[world][1]
+            for score, colour, dashes, name in (
+                (best, BEST_COLOUR, (5, 3), "best possible score"),
+                (trivial, NEUTRAL_COLOUR, (1, 1.5), "always 0"),
+            ):
+                ax.plot(
+                    [k - 0.4, k + 0.4],
+                    [score, score],
+                    color=colour,
+                    ls=(0, dashes),
+                    lw=1.6,
+                    label=name if k == 0 else None,
+                )
         ax.set_xticks(
             range(len(worlds)), [w.replace(", ", "\n") for w in worlds]
         )
         ax.set_ylabel(METRICS[metric])
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
-    return figure, "; ".join(words) + "."
+    return figure, "; ".join(words) + (
+        ". Lines mark the best possible score and that of saying 0 always."
+    )
 
 
 def cell_figure(
@@ -156,7 +165,7 @@ def cell_figure(
     figure, ax = new_figure(size=(7.4, 3.4))
     names, words = [], []
     for i, method in enumerate(methods):
-        row = _row(table, world, method, metric)
+        row = cell(table, world, method, metric)
         middle, low, high = (
             float(row[name]) for name in ("difference", "low", "high")
         )
@@ -169,8 +178,8 @@ def cell_figure(
             marker=mark,
             capsize=3,
         )
-        names.append(f"{method}: {row['verdict']}")
-        words.append(f"{method} {middle:+.3f}, {row['verdict']}")
+        names.append(f"{name_of(method)}: {row['verdict']}")
+        words.append(f"{name_of(method)} {middle:+.3f}, {row['verdict']}")
     best_line(ax, 0, label="no difference", horizontal=False)
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)
@@ -182,9 +191,22 @@ def cell_figure(
     )
 
 
-def _row(
+def name_of(method: str) -> str:
+    """Return what a method of the table is called in text and figures."""
+    return method.replace("none", "source alone")
+
+
+def cell(
     table: pd.DataFrame, world: str, method: str, metric: str
 ) -> pd.Series:
+    """Return one row of the table.
+
+    Args:
+        table: the results ``domain_alignment``.
+        world: a name in ``WORLDS``.
+        method: one of them.
+        metric: "auc", "accuracy" or "log_loss".
+    """
     spurious, prior = WORLDS[world]
     found = table[
         (table["spurious"] == spurious)

@@ -9,7 +9,10 @@ judge by. Four cells:
 
 All methods have the same model, start and steps. There is no target label to
 tune by: strengths are the same in all cells, chosen once on a world that is
-not among these (seed 99) so that the domain tower does clearly worse.
+not among these (seed 99) so that the domain tower does clearly worse: right
+on .81 of the rows with "none", .74 and .35 with DANN, .71 with MMD, .72 with
+CORAL, whose covariances of a batch are small numbers: below a strength of
+30,000 the tower hardly noticed.
 
 * "none": learns from the source alone;
 * "DANN 0.3", "DANN 1": gradient reversal;
@@ -46,13 +49,16 @@ CELLS = (
     {"spurious": 0.0, "target_prior": 0.2},
     {"spurious": 0.0, "target_prior": 0.05},
 )
+# Means over worlds, beside each metric: shares of rows predicted as ones, and
+# of rows whose domain the tower tells.
+FACTS = ("predicted_ones", "domain_accuracy")
 SIZES = {"bottom_units": (32, 16), "tower_units": (16,)}
 FIT = {"epochs": 30, "batch_size": 256, "learning_rate": 3e-3}
 STRENGTHS = {
     "none": ("none", 0.0),
     "DANN 0.3": ("dann", 0.3),
     "DANN 1": ("dann", 1.0),
-    "CORAL": ("coral", 10.0),
+    "CORAL": ("coral", 1e5),
     "MMD": ("mmd", 5.0),
 }
 
@@ -158,15 +164,23 @@ def run(unit: dict) -> pd.DataFrame:
 
 def table(results: pd.DataFrame) -> pd.DataFrame:
     """One row per cell, method and metric, against "none"."""
+    facts = results[results["metric"].isin(FACTS)].pivot_table(
+        index=["spurious", "target_prior", "method"],
+        columns="metric",
+        values="value",
+    )
+    judged = results[~results["metric"].isin(FACTS)]
     keys, found = ["spurious", "target_prior", "metric"], []
-    for key, cell in results.groupby(keys, sort=False):
+    for key, cell in judged.groupby(keys, sort=False):
+        spurious, prior, metric = key
         by_method = cell.set_index(["method", "seed"])
         base = by_method.loc["none"]
         for method in cell["method"].unique():
             own = by_method.loc[method].loc[base.index]
+            if (method, metric) == ("none, corrected", "auc"):
+                own = base  # the order of rows is the same, but for rounding
             gain, low, high = paired_interval(own["value"] - base["value"])
             mean, value_low, value_high = paired_interval(own["value"])
-            judged = key[-1] in ("auc", "accuracy", "log_loss")
             found.append(
                 {
                     **dict(zip(keys, key, strict=True)),
@@ -177,11 +191,10 @@ def table(results: pd.DataFrame) -> pd.DataFrame:
                     "difference": gain,
                     "low": low,
                     "high": high,
-                    "verdict": verdict(low, high, key[-1] != "log_loss")
-                    if judged
-                    else "",
+                    "verdict": verdict(low, high, metric != "log_loss"),
                     "best": own["best"].mean(),
                     "estimated_prior": own["estimated_prior"].mean(),
+                    **facts.loc[(spurious, prior, method)],
                     "worlds": len(own),
                 }
             )
