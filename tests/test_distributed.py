@@ -220,7 +220,7 @@ def test_a_killed_worker_ends_all_and_one_device_ends_the_job(folder, alone):
 
     def kill_after_a_checkpoint():
         end = time.monotonic() + TIMEOUT
-        while not (folder / "workers" / "training.npz").exists():
+        while not (folder / "workers" / "summary.json").exists():
             if time.monotonic() > end or workers.processes[1].poll():
                 return
             time.sleep(0.002)
