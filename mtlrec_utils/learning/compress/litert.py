@@ -120,9 +120,9 @@ def _converted(
     module = tf.Module()
     module.weights = [v.value for v in graph.variables]
     module.forward = tf.function(forward, autograph=False)
-    with tempfile.TemporaryDirectory() as folder:
-        # From a SavedModel weights become constants. Handed over as a
-        # function they stay variables, and the file has no values for them.
+    # From a SavedModel weights become constants. Handed over as a function
+    # they stay variables, and the file has no values for them.
+    with _quietly(), tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(
             module,
             folder,
@@ -130,8 +130,7 @@ def _converted(
         )
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         _set_precision(converter, precision, sample)
-        with _quietly():
-            return bytes(converter.convert())
+        return bytes(converter.convert())
 
 
 def _set_precision(
@@ -160,9 +159,21 @@ def _one_by_one(
 def _quietly() -> Iterator[None]:
     """Keep LiteRT's remarks to itself; what goes wrong is raised anyway.
 
-    It says that ``tf.lite.Interpreter`` will move to another package, and
-    writes what it does straight to file descriptor 2.
+    It says that ``tf.lite.Interpreter`` will move to another package, logs
+    where it wrote, and writes more straight to file descriptor 2.
     """
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("WARNING")
+    try:
+        with _descriptor_held_back():
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def _descriptor_held_back() -> Iterator[None]:
     with warnings.catch_warnings(), tempfile.TemporaryFile() as remarks:
         warnings.filterwarnings(
             "ignore", "\\s*Warning: tf.lite.Interpreter is deprecated"
