@@ -137,8 +137,8 @@ def variants_figure(
         part = rows[rows["task"] == task].set_index("variant").loc[names]
         _differences(axes[2], part, place, task, shift)
         words += [
-            f"{SHOWN[name]} {task} {row['difference']:+.4f}"
-            for name, row in part.iterrows()
+            f"{SHOWN[name]} {task} {part['difference'][name]:+.4f}"
+            for name in names
             if name != "mmoe"
         ]
     axes[2].axvline(0, color=NEUTRAL_COLOUR, lw=1.2)

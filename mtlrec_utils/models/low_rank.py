@@ -128,7 +128,8 @@ class LowRankExperts(Experts):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create A [E, in, r], B [E, r, out] and a bias [E, out] each."""
-        self.down, self.kernels, self.biases = [], [], []
+        self.down: list[Any] = []
+        self.kernels, self.biases = [], []
         width_in = input_shape[-1]
         for i, width in enumerate(self.units):
             rank = min(self.rank, width)
@@ -192,7 +193,7 @@ class LowRankExperts(Experts):
         return {**super().get_config(), "rank": self.rank}
 
 
-_LOW_RANK = {MLP: LowRankMLP, Experts: LowRankExperts}
+_LOW_RANK: dict[type, Any] = {MLP: LowRankMLP, Experts: LowRankExperts}
 
 
 def with_low_rank(
