@@ -126,8 +126,10 @@ def many_domains(
         pd.DataFrame(
             {
                 "domain": DOMAINS[: len(sizes)],
-                "auc": [expected_auc(p["chance"]) for p in parts],
-                "log_loss": [expected_log_loss(p["chance"]) for p in parts],
+                "auc": [expected_auc(p["chance"].to_numpy()) for p in parts],
+                "log_loss": [
+                    expected_log_loss(p["chance"].to_numpy()) for p in parts
+                ],
             }
         ),
     )
