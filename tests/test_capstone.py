@@ -11,7 +11,7 @@ from scipy import stats
 from mtlrec_utils import capstone
 from mtlrec_utils.capstone import Brief, grading, handing_in, policies
 from mtlrec_utils.capstone.brief import checked_chances, without_answers
-from mtlrec_utils.evidence import difference_of_means
+from mtlrec_utils.evidence import difference_of_means, users_needed
 
 BRIEF = Brief(seed=3, film_rows=4000, book_rows=800)
 WORLD = BRIEF.world
@@ -177,6 +177,20 @@ def test_welch_agrees_with_scipy():
 def test_arms_that_cannot_be_compared(arms, message):
     with pytest.raises(ValueError, match=message):
         difference_of_means(*arms)
+
+
+def test_users_needed_reach_the_power_they_promise():
+    n = round(users_needed(2.0, 0.5, confidence=0.95, power=0.8))
+    assert n == 251  # 2 (2 (1.95996 + 0.84162) / 0.5)^2 = 251.2
+    rng = np.random.default_rng(0)
+    words = [
+        difference_of_means(rng.normal(0.5, 2, n), rng.normal(0, 2, n)).verdict
+        for _ in range(1000)
+    ]
+    # Four standard errors of a share of 0.8 in 1,000 are 0.05.
+    assert abs(words.count("helps") / 1000 - 0.8) < 0.05
+    with pytest.raises(ValueError, match="difference=0"):
+        users_needed(1.0, 0)
 
 
 def test_identical_arms_are_told_apart_as_rarely_as_promised():

@@ -164,8 +164,9 @@ def ab_test(
 
     Returns:
         One row per arm, control first: arm, users, visits, click, like,
-        finish (answers per visit), points (per user, mean), difference,
-        low, high (against control; NaN for itself), verdict.
+        finish (answers per visit), points (per user, mean), spread (their
+        standard deviation), difference, low, high (against control; NaN for
+        itself), verdict.
 
     Raises:
         ValueError: an unknown control, or no other arm.
@@ -193,7 +194,7 @@ def ab_test(
         mine = per_user[came & (arm_of_user == number)]
         row = {"arm": name, "users": len(mine), "visits": int(served.sum())}
         row |= {task: answers[task][served].mean() for task in TASKS}
-        row |= {"points": mine.mean()}
+        row |= {"points": mine.mean(), "spread": mine.std(ddof=1)}
         if number == 0:
             base = mine
             row |= dict.fromkeys(("difference", "low", "high"), np.nan)

@@ -8,7 +8,11 @@ from mtlrec_utils.evidence.alignment import (
     chance_alignment,
     procrustes,
 )
-from mtlrec_utils.evidence.arms import ArmDifference, difference_of_means
+from mtlrec_utils.evidence.arms import (
+    ArmDifference,
+    difference_of_means,
+    users_needed,
+)
 from mtlrec_utils.evidence.catalogue_metrics import (
     coverage,
     exposure_gini,
@@ -123,4 +127,5 @@ __all__ = [
     "verdict",
     "verdict_disagreements",
     "write_results",
+    "users_needed",
 ]

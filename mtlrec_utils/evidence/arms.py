@@ -62,3 +62,40 @@ def difference_of_means(
     quantile = -special.stdtrit(error**2 / parts, (1 - confidence) / 2)
     reach = float(quantile * np.sqrt(error))
     return ArmDifference(difference, difference - reach, difference + reach)
+
+
+def users_needed(
+    spread: float,
+    difference: float,
+    *,
+    confidence: float = 0.95,
+    power: float = 0.8,
+) -> float:
+    """Users that each of two equal arms needs to tell a difference.
+
+    Args:
+        spread: standard deviation of a user's value, in both arms.
+        difference: that is to be told from 0.
+        confidence: of the interval, between 0 and 1.
+        power: chance that the interval leaves 0 on the right side.
+
+    Returns:
+        2 (spread (z_(1 + confidence) / 2 + z_power) / difference)^2, by the
+        normal approximation.
+
+    Raises:
+        ValueError: a difference of 0, a negative spread, or a share outside
+            0 ... 1.
+    """
+    if difference == 0 or spread < 0:
+        raise ValueError(
+            f"difference={difference} must not be 0, and spread={spread} "
+            "not negative."
+        )
+    if not (0 < confidence < 1 and 0 < power < 1):
+        raise ValueError(
+            f"confidence={confidence} and power={power} are shares such as "
+            "0.95 and 0.8."
+        )
+    reach = special.ndtri((1 + confidence) / 2) + special.ndtri(power)
+    return float(2 * (spread * reach / difference) ** 2)

@@ -84,24 +84,42 @@ def run(unit: dict) -> pd.DataFrame:
 
 
 def table(results: pd.DataFrame) -> pd.DataFrame:
-    """Average over worlds; hold points and AUC against "popular"."""
+    """Hold every policy against "popular", world by world."""
     results = results.fillna({"shop": "both", "task": ""})
     keys = ["metric", "shop", "task"]
     base = results[results["policy"] == BASELINE]
-    rows = []
-    for (policy, *key), found in results.groupby(
-        ["policy", *keys], sort=False
-    ):
-        row = {"policy": policy, **dict(zip(keys, key, strict=True))}
-        row |= {"value": found["value"].mean(), "worlds": len(found)}
-        if policy != BASELINE and row["metric"] != "share":
-            pairs = found.merge(base, on=["seed", *keys], suffixes=("", "_0"))
-            interval = paired_interval(pairs["value"] - pairs["value_0"])
-            row |= {
-                "difference": interval.mean,
-                "low": interval.low,
-                "high": interval.high,
-                "verdict": verdict(interval.low, interval.high),
-            }
-        rows.append(row)
+    others = results[results["policy"] != BASELINE]
+    rows = [
+        row_of(
+            {"policy": policy, **dict(zip(keys, key, strict=True))},
+            found.merge(base, on=["seed", *keys], suffixes=("", "_0")),
+        )
+        for (policy, *key), found in others.groupby(
+            ["policy", *keys], sort=False
+        )
+    ]
+    points = results.query("metric == 'points' and shop == 'both'")
+    with_place, without = (
+        points[points["policy"] == policy]
+        for policy in ("shared, place", "shared")
+    )
+    place = {"policy": "shared, place", "metric": "place"}
+    pairs = with_place.merge(without, on="seed", suffixes=("", "_0"))
+    rows.append(row_of({**place, "shop": "both", "task": ""}, pairs))
     return pd.DataFrame(rows)
+
+
+def row_of(keys: dict, pairs: pd.DataFrame) -> dict:
+    """Compare the columns value and value_0, paired over worlds."""
+    interval = paired_interval(pairs["value"] - pairs["value_0"])
+    return {
+        **keys,
+        "higher_is_better": True,
+        "value": pairs["value"].mean(),
+        "baseline": pairs["value_0"].mean(),
+        "difference": interval.mean,
+        "low": interval.low,
+        "high": interval.high,
+        "verdict": verdict(interval.low, interval.high),
+        "worlds": len(pairs),
+    }

@@ -1,7 +1,7 @@
 """A better solution: one model for three answers and two shops.
 
-The many clicks teach the few likes, the many films the few books. A like
-weighs less than a click in the loss, for it is seldom known.
+Clicks and likes, films and books share all but the towers. A like weighs less
+than a click in the loss, for it is seldom known.
 """
 
 from collections.abc import Mapping, Sequence
