@@ -128,4 +128,5 @@ def test_towers_read_given_vectors():
     )
     [name] = [x.name for x in model.inputs]
     assert name == "numbers"
-    assert model(schema.encode(rows).inputs)["click"].shape == (6, 1)
+    numbers = schema.encode(rows).numbers
+    assert model({"numbers": numbers})["click"].shape == (6, 1)

@@ -51,7 +51,7 @@ def past_texts(
     """
     lists = past_items(rows, length, taken=taken, user=user, item=item)
     places = _places(lists, texts.index, length)
-    values = np.append(texts.to_numpy(dtype=object), None)
+    values = np.array([*texts, None], dtype=object)
     return pd.DataFrame(
         {
             f"past_{back + 1}": values[places[:, length - 1 - back]]

@@ -120,6 +120,7 @@ class WordConvolution(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         """Create the kernels and the bias [f]."""
         d = input_shape[0][-1]
+        shapes: dict[str, tuple[int, ...]]
         if self.separable:
             shapes = {
                 "depthwise": (self.width, d),
