@@ -31,6 +31,7 @@ from nbformat import NotebookNode
 from tools.notebook_course import BRANCH, BuildError, Target, digest
 
 NOT_MEASURED = "a time not measured yet"
+FAQ = "FAQ.md"
 PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 CELL_METADATA = {"exercise", "tags"}
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -137,6 +138,8 @@ def links(target: Target) -> str:
         neighbour = target.sibling(folder)
         if folder != target.folder and neighbour.source.exists():
             parts.append(f"[{text}](../{folder}/{target.name}.ipynb)")
+    if target.folder == "notebooks" and (target.course.root / FAQ).exists():
+        parts.append(f"[Questions](../{FAQ})")
     return " · ".join(parts)
 
 

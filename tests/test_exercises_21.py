@@ -1,6 +1,5 @@
 """Exercises of lesson 21: stub, wrong answers, solution."""
 
-# ruff: noqa: D103 - goes when the file moves to tests/
 
 import numpy as np
 import pytest
