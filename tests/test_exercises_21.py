@@ -1,6 +1,5 @@
 """Exercises of lesson 21: stub, wrong answers, solution."""
 
-
 import numpy as np
 import pytest
 from written_answers import written_solution
