@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "models": {"models", "data"},
     "learning": {"learning", "models", "data", "evidence"},
     "serving": {"serving", "learning", "models", "data", "evidence"},
+    "capstone": {"capstone", "learning", "models", "data", "evidence"},
 }
 FRAMEWORKS = {"tensorflow", "keras", "keras_rs", "tf_keras", "jax", "torch"}
 
