@@ -217,8 +217,8 @@ MUTATIONS_SEEN = (
     Mutation(
         "repeated ids not merged",
         "learning/optimizers.py",
-        "merge_rows(g) if isinstance(g, tf.IndexedSlices) else g",
-        "g",
+        "merge_rows(g) if isinstance(g, tf.IndexedSlices) else g\n",
+        "g\n",
         ("tests/test_optimizers.py", "-k", "four_times or merged"),
         seen_in="Keras on TensorFlow: its optimizers",
     ),
