@@ -1,16 +1,13 @@
 """Models of many domains: what must hold exactly, whatever the weights."""
 
 import json
-import os
-import subprocess
-import sys
 from functools import cache
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from jax_process import run_on_jax
 from models_under_test import (
     DOMAIN_BUILDERS,
     assert_same_outputs,
@@ -29,7 +26,6 @@ from mtlrec_utils.learning import fit
 from mtlrec_utils.learning.transfer import carry_domains, freeze
 from mtlrec_utils.models.star import PartitionedNorm
 
-ROOT = Path(__file__).resolve().parents[1]
 TASKS = (Task("click"), Task("kind", "multiclass", classes=3))
 SCHEMA = small_schema(TASKS)
 INPUTS = random_inputs(SCHEMA)
@@ -781,7 +777,6 @@ for path in sorted(folder.glob("*.keras")):
 
 
 def test_jax_predicts_the_same_and_moves_the_statistics(tmp_path):
-    pytest.importorskip("jax")
     schema = small_schema([Task("click")])
     np.savez(tmp_path / "inputs.npz", **INPUTS)
     np.savez(tmp_path / "labels.npz", click=random_labels(schema)["click"])
@@ -790,15 +785,7 @@ def test_jax_predicts_the_same_and_moves_the_statistics(tmp_path):
         model = built(name, schema)
         model.save(tmp_path / f"{name}.keras")
         wanted[name] = predict(model, INPUTS)
-    done = subprocess.run(
-        [sys.executable, "-c", ON_JAX, str(tmp_path)],
-        cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_on_jax(ON_JAX, tmp_path)
     for name, value in wanted.items():
         found = dict(np.load(tmp_path / f"{name}.jax.npz"))
         assert_same_outputs(found, value, 1e-5)

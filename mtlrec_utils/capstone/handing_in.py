@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import builtins
+import dis
 import html
 import inspect
 import os
@@ -67,8 +69,6 @@ def hand_in(
 
 def _outside_names(function: Callable[..., Any]) -> set[str]:
     """Names that a function, or one inside it, looks up in its module."""
-    import builtins
-
     found: set[str] = set()
     codes = [function.__code__]
     while codes:
@@ -76,16 +76,10 @@ def _outside_names(function: Callable[..., Any]) -> set[str]:
         codes += [c for c in code.co_consts if inspect.iscode(c)]
         found |= {
             instruction.argval
-            for instruction in _instructions(code)
+            for instruction in dis.get_instructions(code)
             if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME")
         }
-    return {n for n in found if not hasattr(builtins, n)}
-
-
-def _instructions(code: Any) -> Any:
-    import dis
-
-    return dis.get_instructions(code)
+    return {name for name in found if not hasattr(builtins, name)}
 
 
 def write_whole(file: Path, text: str) -> None:
