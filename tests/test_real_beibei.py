@@ -62,9 +62,9 @@ def test_an_absent_file_says_where_to_get_it(tmp_path):
     (tmp_path / "beibei" / "train.txt").unlink()
     with pytest.raises(FileNotFoundError) as error:
         load_beibei(tmp_path)
-    first, second = str(error.value).splitlines()
+    first, _, third = str(error.value).splitlines()
     assert beibei.PAGE in first and str(tmp_path) not in first
-    assert "train.txt.gz" in second and str(tmp_path) in second
+    assert "train.txt.gz" in third and str(tmp_path) in third
 
 
 def test_another_number_of_pairs_is_told(tmp_path, monkeypatch):

@@ -70,7 +70,7 @@ def test_which_table_is_not_guessed(tmp_path):
         load_goodbooks(tmp_path)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         load_goodbooks(file=tmp_path / "none.zip")
-    with pytest.raises(FileNotFoundError, match="Get its zip at"):
+    with pytest.raises(FileNotFoundError, match="set MTLREC_DATA"):
         load_goodbooks(tmp_path / "empty")
 
 

@@ -64,10 +64,10 @@ def test_the_folder_named_by_the_environment(tmp_path, monkeypatch):
 def test_an_absent_file_says_where_to_get_it(tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         load_hillstrom(tmp_path)
-    first, second = str(error.value).splitlines()
-    assert hillstrom.PAGE in first and "MTLREC_DATA" in first
+    first, second, third = str(error.value).splitlines()
+    assert hillstrom.PAGE in second and "MTLREC_DATA" in second
     assert str(tmp_path) not in first
-    assert "hillstrom.csv.gz" in second and str(tmp_path) in second
+    assert "hillstrom.csv.gz" in third and str(tmp_path) in third
     with pytest.raises(FileNotFoundError, match="does not exist"):
         load_hillstrom(file=tmp_path / "none.csv")
 

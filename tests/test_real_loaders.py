@@ -489,7 +489,7 @@ def test_kuairand_tables_load_without_logs(tmp_path):
 def test_kuairand_wrong_arguments_and_contents(tmp_path):
     with pytest.raises(ValueError, match="'some' is unknown"):
         load_kuairand(tmp_path, logs="some")
-    with pytest.raises(FileNotFoundError, match="not on this machine"):
+    with pytest.raises(FileNotFoundError, match="No KuaiRand-Pure here"):
         load_kuairand(tmp_path)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         load_kuairand(file=tmp_path / "no")

@@ -119,9 +119,9 @@ def _find(category: str, folder: str | os.PathLike[str] | None) -> Path:
     if found is None:
         root = data_folder() if folder is None else Path(folder)
         raise FileNotFoundError(
-            f"The Amazon reviews of {category.replace('_', ' ')} are not on "
-            f"this machine. Get {name}.gz at {PAGE} and set MTLREC_DATA to "
-            f"the folder that has it.\nLooked in {root / own} and {root}. No "
+            f"Amazon's reviews of {category.replace('_', ' ')} are not "
+            f"here.\nGet {name}.gz at {PAGE} and set MTLREC_DATA to the "
+            f"folder that has it.\nLooked in {root / own} and {root}. No "
             "licence lets others pass it on, so nothing is downloaded."
         )
     return found

@@ -108,8 +108,8 @@ def _find(folder: str | os.PathLike[str] | None, name: str) -> Path:
     if found is None:
         root = data_folder() if folder is None else Path(folder)
         raise FileNotFoundError(
-            "The Beibei log is not on this machine. Get its files at "
-            f"{PAGE} and set MTLREC_DATA to the folder that has them."
+            f"Beibei's log is not here. Get it: {PAGE}"
+            "\nThen set MTLREC_DATA to the folder that has its files."
             f"\nLooked for {' or '.join(names)} in {root / 'beibei'} and "
             f"{root}. It has no licence that lets others pass it on, so "
             "nothing is downloaded."

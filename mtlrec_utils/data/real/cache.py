@@ -59,8 +59,9 @@ class RemoteFile:
 
 
 def movielens_title(edition: str) -> str:
-    """The name GroupLens gives an edition: "1m" is MovieLens-1M."""
-    return f"MovieLens-{edition.upper() if edition[0].isdigit() else edition}"
+    """Its name: "1m" is MovieLens-1M, "latest-small" ml-latest-small."""
+    named = edition[0].isdigit()
+    return f"MovieLens-{edition.upper()}" if named else f"ml-{edition}"
 
 
 def _movielens(
@@ -161,13 +162,12 @@ def find_file(
 
 
 def how_to_get(name: str) -> str:
-    """One line that says what is missing and which call downloads it."""
+    """One line that says what is missing and which call downloads it.
+
+    At most 79 characters: lessons print it, and no page may break it.
+    """
     remote = REMOTE_FILES[name]
-    return (
-        f"{remote.title} is not on this machine. Get it "
-        f"({remote.megabytes} MB) with {remote.loader}, or set MTLREC_DATA "
-        "to a folder that has it."
-    )
+    return f"No {remote.title} here. Get it: {remote.loader}"
 
 
 def missing(
@@ -177,8 +177,10 @@ def missing(
     root = data_folder() if folder is None else Path(folder)
     remote = REMOTE_FILES[name]
     return FileNotFoundError(
-        f"{how_to_get(name)}\nLooked for {' or '.join(names)} in "
-        f"{root / remote.folder} and {root}. By hand: {remote.address}\n"
+        f"{how_to_get(name)}\nThat downloads {remote.megabytes} MB once. If "
+        "you have it, set MTLREC_DATA to its folder.\n"
+        f"Looked for {' or '.join(names)} in {root / remote.folder} and "
+        f"{root}. By hand: {remote.address}\n"
         f"{remote.licence}"
     )
 

@@ -121,8 +121,8 @@ def _find(folder: str | os.PathLike[str] | None) -> Path:
         found = root / "goodbooks-10k"
     if found is None:
         raise FileNotFoundError(
-            "goodbooks-10k is not on this machine. Get its zip at "
-            f"{PAGE} and set MTLREC_DATA to the folder that has it.\n"
+            f"goodbooks-10k is not here. Get it: {PAGE}\n"
+            "Then set MTLREC_DATA to the folder that has its zip.\n"
             f"Looked for {' or '.join(_NAMES)} in {root / 'goodbooks-10k'} "
             f"and {root}."
         )

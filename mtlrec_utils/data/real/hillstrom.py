@@ -101,8 +101,8 @@ def _find(folder: str | os.PathLike[str] | None) -> Path:
     if found is None:
         root = data_folder() if folder is None else Path(folder)
         raise FileNotFoundError(
-            "Hillstrom's e-mail campaign is not on this machine. Get its "
-            f"file at {PAGE} and set MTLREC_DATA to the folder that has it."
+            "Hillstrom's e-mail campaign is not here.\nGet its file at "
+            f"{PAGE} and set MTLREC_DATA to the folder that has it."
             f"\nLooked for {' or '.join(_NAMES)} in {root / 'hillstrom'} "
             f"and {root}. It has no licence that lets others pass it on, so "
             "nothing is downloaded."

@@ -191,10 +191,10 @@ def _locate(
     absent = sorted({*logs} - {*member_names(found)})
     if absent:
         raise FileNotFoundError(
-            f"{found.name} has no {', '.join(absent)}, only the other tables."
-            f" Get the whole of KuaiRand-Pure ({remote.megabytes} MB) with "
-            f"{remote.loader} into an empty folder, or by hand from "
-            f"{remote.address}."
+            f"{found.name} has no {', '.join(absent)}.\n"
+            "It has only the other tables. Get the whole of KuaiRand-Pure "
+            f"({remote.megabytes} MB) with {remote.loader} into an empty "
+            f"folder, or by hand from {remote.address}."
         )
     return found
 

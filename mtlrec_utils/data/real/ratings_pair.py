@@ -137,9 +137,9 @@ def load_amazon_books_movies(
         if found is None:
             root = data_folder() if folder is None else Path(folder)
             raise FileNotFoundError(
-                f"{name} is not on this machine and may not be passed on, so "
-                "it cannot be downloaded here; load_ratings_pair reads any "
-                "two ratings tables of your own.\nLooked in "
+                f"{name} is not here, and may not be passed on.\n"
+                "So nothing is downloaded; load_ratings_pair reads any two "
+                "ratings tables of your own.\nLooked in "
                 f"{root / 'amazon-books-movies'} and {root}; "
                 "datasets/amazon_books_movies.md describes the files."
             )
