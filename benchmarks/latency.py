@@ -113,12 +113,12 @@ def served(
 
     large.save(folder / "model.keras")
     large.export(folder / "saved", verbose=False)
-    signature = tf.saved_model.load(folder / "saved").serve
+    loaded = tf.saved_model.load(folder / "saved")  # keeps the variables
 
     def by_signature(batch: Any) -> Any:
         return {
             task: found.numpy()
-            for task, found in signature(
+            for task, found in loaded.serve(
                 {name: tf.constant(x) for name, x in batch.items()}
             ).items()
         }

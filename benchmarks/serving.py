@@ -52,9 +52,15 @@ def export(folder: Path) -> None:
     for seed, version in enumerate(VERSIONS):
         model = mmoe(schema, embedding_dimension=8, seed=seed, **sizes)
         export_model(model, schema, folder, version)
+        model.save(keras_file(folder, version))
     activate(folder, VERSIONS[0])
     rows = log[list(COLUMNS)].to_json(orient="records")
     (folder / "rows.json").write_text(rows, "utf-8")
+
+
+def keras_file(folder: Path, version: str) -> Path:
+    """Where a version lies as Keras saves it: beside the folder of all."""
+    return folder.with_name(f"{version}.keras")
 
 
 def token_of(settings: Settings, scope: str = "score") -> str:

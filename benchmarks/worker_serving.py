@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.serving import OPEN
-from mtlrec_utils.serving import store
+from benchmarks.serving import OPEN, keras_file
 from mtlrec_utils.serving.backends import BACKENDS
 from mtlrec_utils.serving.server import Settings, serve
 
@@ -21,15 +20,15 @@ class KerasPredict:
     def __init__(self, folder: Path) -> None:
         import keras
 
-        manifest = store.read_manifest(folder)
-        layer = keras.layers.TFSMLayer(
-            str(folder / store.SAVED_MODEL), call_endpoint=manifest.signature
+        from mtlrec_utils import models  # noqa: F401  (registers layers)
+        from mtlrec_utils.learning.losses import named_outputs
+
+        model = keras.models.load_model(
+            keras_file(folder.parents[1], folder.name)
         )
-        inputs = {
-            name: keras.Input((width,), dtype="int32", name=name)
-            for name, width in manifest.inputs.items()
-        }
-        self._model = keras.Model(inputs, layer(**inputs))
+        self._model = keras.Model(
+            {x.name: x for x in model.inputs}, named_outputs(model)
+        )
 
     def score(self, inputs: Any) -> Any:
         return self._model.predict(dict(inputs), verbose=0)
