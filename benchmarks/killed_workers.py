@@ -1,12 +1,13 @@
 """kill -9 of a worker at random points: is anything lost?
 
-    python -m benchmarks.killed_workers --seconds 180 \
+    python -m benchmarks.killed_workers --kills 50 \
         [--save datasets/results/killed_workers.csv]
 
-Two workers train a job; at a random moment, counted from their start, one
-of them is killed. All start again, from the last checkpoint, and so on
-until the time is up; then they may end. The weights must be those of a run
-on one device that nobody disturbed.
+Two workers train a job; at a random moment one of them is killed, in half of
+the attempts during start-up, else soon after a checkpoint, while they train.
+All start again, from the last checkpoint, and so on; after the last kill they
+may end. The weights must be those of a run on one device that nobody
+disturbed.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import shlex
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,6 +36,10 @@ from mtlrec_utils.learning.distributed import (
     start_workers,
     train,
 )
+from mtlrec_utils.learning.distributed.launch import Workers
+
+START_UP = 10.0  # seconds in which a worker is killed before it trains
+SPAN = 2.0  # seconds after a checkpoint in which it is killed in training
 
 
 def steps_done(job: Job) -> int:
@@ -41,46 +48,71 @@ def steps_done(job: Job) -> int:
     return 0 if state is None else state.steps
 
 
-def killed_run(
-    job: Job, file: Path, seconds: float, longest: float, seed: int
-) -> pd.DataFrame:
-    """Kill workers until the time is up; one row per attempt."""
+def wait_for_moment(
+    job: Job, workers: Workers, phase: str, rng: np.random.Generator
+) -> None:
+    """Wait until it is time to kill, or until all workers have ended."""
+    path = job.checkpoint().path
+
+    def written() -> int:
+        return path.stat().st_mtime_ns if path.exists() else 0
+
+    def wait(seconds: float, unless: Callable[[], bool]) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not unless():
+            time.sleep(0.005)
+
+    def ended() -> bool:
+        return all(p.poll() is not None for p in workers.processes)
+
+    if phase == "start-up":
+        wait(rng.uniform(0, START_UP), ended)
+        return
+    first = written()
+    wait(600, lambda: ended() or written() != first)
+    wait(rng.uniform(0, SPAN), ended)
+
+
+def killed_run(job: Job, file: Path, kills: int, seed: int) -> pd.DataFrame:
+    """Kill workers so many times, then let them end; a row per attempt."""
     rng = np.random.default_rng(seed)
-    end, rows = time.monotonic() + seconds, []
-    while True:
+    rows: list[dict[str, Any]] = []
+    for attempt in range(kills + 1):
         before = steps_done(job)
+        victim = int(rng.integers(2))
+        phase = "end"
+        if attempt < kills:
+            phase = "start-up" if rng.integers(2) else "training"
         workers = start_workers(file, "workers", 2)
-        start = time.monotonic()
-        victim, moment = int(rng.integers(2)), rng.uniform(0, longest)
-        last = start + moment > end
-        while not last and time.monotonic() < start + moment:
-            if all(p.poll() is not None for p in workers.processes):
-                break
-            time.sleep(0.02)
-        killed = not last and workers.processes[victim].poll() is None
+        began = time.monotonic()
+        if phase != "end":
+            wait_for_moment(job, workers, phase, rng)
+        killed = phase != "end" and workers.processes[victim].poll() is None
+        seconds = time.monotonic() - began
         if killed:
             workers.processes[victim].kill()
         with contextlib.suppress(WorkerDiedError):
             workers.wait(timeout=600)
         rows.append(
             {
-                "attempt": len(rows),
+                "attempt": attempt,
+                "phase": phase,
                 "killed_worker": victim if killed else -1,
-                "after_seconds": round(moment, 2) if killed else np.nan,
+                "after_seconds": round(seconds, 2) if killed else np.nan,
                 "steps_before": before,
                 "steps_after": steps_done(job),
             }
         )
         print(rows[-1], flush=True)
         if not killed:
-            return pd.DataFrame(rows)
+            break
+    return pd.DataFrame(rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=180)
-    parser.add_argument("--longest", type=float, default=60)
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save", type=Path)
     options = parser.parse_args()
@@ -101,9 +133,7 @@ def main() -> None:
             checkpoint_every=50,
         )
         file = job.save(folder / "job.json")
-        table = killed_run(
-            job, file, options.seconds, options.longest, options.seed
-        )
+        table = killed_run(job, file, options.kills, options.seed)
         alone = replace(job, output=str(folder / "alone"))
         train(alone, TensorFlowSteps(alone))
         difference = largest_difference(job, alone)
