@@ -1,13 +1,14 @@
-"""Amazon, books to films: what a pre-trained table of users is worth.
+"""Amazon, books to films and back: what a pre-trained table of users is worth.
 
 A model of ratings (one regression, users and items as ids, stars standardised)
-is pre-trained on all books ratings and then trained on some ratings of films.
-Only users mean the same in both; a film's row of the table starts fresh. The
-ratings have no times, so the films' ratings are split at random, 60 : 20 : 20.
+is pre-trained on all ratings of one shop and then trained on some of the
+other, the target. Only users mean the same in both; an item's row of the table
+starts fresh. The ratings have no times, so the target's are split at random,
+60 : 20 : 20.
 
 Methods, four trials each, chosen on validation rows: "scratch"; "fine-tuned";
-"L2-SP"; "frozen", which keeps table and bottom, so that a film is never told
-from another. "item mean" is the damped mean of each film.
+"L2-SP"; "frozen", which keeps table and bottom, so that a target's item is
+never told from another. "item mean" is the damped mean of each item.
 """
 
 from functools import lru_cache
@@ -33,8 +34,14 @@ tf.config.threading.set_intra_op_parallelism_threads(1)
 
 SEEDS = range(5)
 TUNING_SEED = 1000
-# film ratings -> epochs, batch size
-BUDGETS = {1000: (12, 32), 6000: (8, 128), 35_000: (6, 256)}
+# ratings of the target -> epochs, batch size
+BUDGETS = {
+    1000: (12, 32),
+    6000: (8, 128),
+    18_000: (6, 256),
+    35_000: (6, 256),
+}
+TARGETS = {"films": (1000, 6000, 35_000), "books": (1000, 6000, 18_000)}
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 METHODS = ("scratch", "frozen", "fine-tuned", "L2-SP")
 TRIALS = {
@@ -45,7 +52,7 @@ TRIALS = {
         for strength in (1e-2, 1e-1)
     ],
 }
-DAMPING = 5.0  # ratings of the mean that a film starts with
+DAMPING = 5.0  # ratings of the mean that an item starts with
 
 
 def missing() -> str | None:
@@ -58,36 +65,42 @@ def missing() -> str | None:
 
 
 def units() -> list[dict]:
-    """One number of rows per unit."""
-    return [{"rows": rows} for rows in BUDGETS]
+    """One target and number of its rows per unit."""
+    return [
+        {"target": target, "rows": rows}
+        for target, numbers in TARGETS.items()
+        for rows in numbers
+    ]
 
 
 @lru_cache
-def encoded() -> tuple:
-    """Return the schema, books, and the films' three parts with frames."""
+def encoded(target: str) -> tuple:
+    """Return the schema, the source, and the target's parts with frames."""
     pair = load_amazon_books_movies()
-    order = np.random.default_rng(16).permutation(len(pair.target))
+    source, ratings = pair.source, pair.target
+    if target == "books":
+        source, ratings = ratings, source
+    order = np.random.default_rng(16).permutation(len(ratings))
     first, second = int(0.6 * len(order)), int(0.8 * len(order))
     parts = [
-        pair.target.iloc[chosen]
+        ratings.iloc[chosen]
         for chosen in (order[:first], order[first:second], order[second:])
     ]
     schema = Schema(
         [Categorical("user"), Categorical("item")],
         [Task("stars", "regression", label="rating", scale="standard")],
-    ).fit(pd.concat([pair.source, parts[0]]))
-    films = [schema.encode(part, user="user") for part in parts]
-    return schema, schema.encode(pair.source, user="user"), films, parts
+    ).fit(pd.concat([source, parts[0]]))
+    own = [schema.encode(part, user="user") for part in parts]
+    return schema, schema.encode(source, user="user"), own, parts
 
 
 @lru_cache
-def source_weights(seed: int) -> list:
-    """Pre-train on books."""
-    schema, books, _, _ = encoded()
-    model = build("scratch", seed)
+def source_weights(target: str, seed: int) -> list:
+    """Pre-train on the other shop."""
+    model = build(target, "scratch", seed)
     fit(
         model,
-        books,
+        encoded(target)[1],
         epochs=4,
         batch_size=128,
         learning_rate=2e-3,
@@ -97,26 +110,26 @@ def source_weights(seed: int) -> list:
     return model.get_weights()
 
 
-def build(method: str, seed: int):
+def build(target: str, method: str, seed: int):
     """Return a model that is ready to train."""
     model = single_task(
-        encoded()[0],
+        encoded(target)[0],
         embedding_dimension=8,
         bottom_units=(16,),
         tower_units=(8,),
         seed=seed,
     )
     if method != "scratch":
-        model.set_weights(source_weights(seed))
+        model.set_weights(source_weights(target, seed))
     if method == "frozen":
         freeze(model, "embedding", "bottom")
     return model
 
 
 def run(unit: dict) -> pd.DataFrame:
-    """All methods with some film ratings: predictions of each seed."""
-    rows = unit["rows"]
-    _, _, (train, validation, test), frames = encoded()
+    """All methods with some ratings: predictions of each seed."""
+    target, rows = unit["target"], unit["rows"]
+    _, _, (train, validation, test), frames = encoded(target)
     few, frame = train.subset(slice(0, rows)), frames[0].iloc[:rows]
     epochs, batch = BUDGETS[rows]
     budget = {"epochs": epochs, "batch_size": batch, "decay": "linear"}
@@ -124,7 +137,7 @@ def run(unit: dict) -> pd.DataFrame:
     for method in METHODS:
 
         def builder(seed: int, method: str = method):
-            return build(method, seed)
+            return build(target, method, seed)
 
         losses = [
             replicate(
@@ -175,15 +188,15 @@ def _item_means(few: pd.DataFrame, frame: pd.DataFrame, test) -> pd.DataFrame:
 
 
 def table(results: pd.DataFrame) -> pd.DataFrame:
-    """One row per number of rows and method, against scratch."""
+    """One row per target, number of rows and method, against scratch."""
     found, facts = {}, []
-    for rows, cell in results.groupby("rows", sort=False):
+    for key, cell in results.groupby(["target", "rows"], sort=False):
         by_method = dict(list(cell.groupby("method", sort=False)))
         base = by_method["scratch"]
         first = base[base["seed"] == SEEDS[0]]
         for method in [m for m in by_method if m != "scratch"]:
             own, theirs = by_method[method], _by_seed(base)
-            found[rows, method] = compare(
+            found[(*key, method)] = compare(
                 first["label"].to_numpy(),
                 np.broadcast_to(_by_seed(own), theirs.shape),
                 theirs,
@@ -200,7 +213,9 @@ def table(results: pd.DataFrame) -> pd.DataFrame:
                     ),
                 }
             )
-    compared = comparison_table(holm_corrected(found), ("rows", "method"))
+    compared = comparison_table(
+        holm_corrected(found), ("target", "rows", "method")
+    )
     return pd.concat([compared, pd.DataFrame(facts)], axis=1)
 
 
