@@ -16,20 +16,37 @@ Methods; settings of each by eight trials on ratings of other cold users:
 * "EMCDR": ridge on vectors, eight ridges;
 * "on ratings": ridge on ratings, eight ridges;
 * "personal": linear in the mean of the source items rated; eight ridges;
-* "CMF": eight weights of the source.
+* "CMF": eight weights of the source;
+* "EMCDR, network": two learning rates, two weight decays;
+* "PTUPCDR": two learning rates, two numbers of epochs;
+* "SSCDR": two weights of the unlabelled loss, two weight decays; one hop.
+
+Part "networks" has these three beside all others, on a smaller grid up to a
+similarity of 1; their trials are judged once per cell, in a world of its own.
 
 The ranking is GAUC: per cold user, are books with a rating above the median
 of all put first?
 """
 
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from mtlrec_utils.data import World
 from mtlrec_utils.data.cold_users import cold_start, numbered
 from mtlrec_utils.data.opposite_groups import opposite_groups
 from mtlrec_utils.evidence import gauc, paired_interval, rmse, verdict
+from mtlrec_utils.learning.transfer import (
+    emcdr_network,
+    personal_network,
+    semi_supervised_network,
+)
 from mtlrec_utils.models.classic import ColdBridges
+
+# So small products lose more than they gain from a second thread.
+tf.config.threading.set_intra_op_parallelism_threads(1)
 
 SEEDS = range(1, 7)  # one world each
 SIMILARITIES = (0.0, 0.5, 0.9)
@@ -37,6 +54,48 @@ LINKED = (5, 20, 100, 400)
 TURNS = (1.0, 0.0, -1.0)
 COLD_SHARE = 0.3
 FACTORS = {"n_factors": 6, "regularisation": 3.0, "n_sweeps": 10}
+
+TUNING_SEED = 1000
+SIMILARITIES_OF_NETWORKS = (0.0, 0.5, 1.0)
+LINKED_OF_NETWORKS = (20, 100, 400)
+NETWORKS = {
+    "EMCDR, network": emcdr_network,
+    "PTUPCDR": personal_network,
+    "SSCDR": semi_supervised_network,
+}
+TRIALS = {
+    "EMCDR, network": [
+        {
+            "learning_rate": rate,
+            "weight_decay": decay,
+            "epochs": 60,
+            "batch_size": 32,
+        }
+        for rate in (3e-3, 1e-2)
+        for decay in (1e-2, 1.0)
+    ],
+    "PTUPCDR": [
+        {
+            "learning_rate": rate,
+            "epochs": epochs,
+            "batch_size": 128,
+            "decay": "linear",
+        }
+        for rate in (1e-3, 1e-2)
+        for epochs in (2, 6)
+    ],
+    "SSCDR": [
+        {
+            "unlabelled_weight": weight,
+            "weight_decay": decay,
+            "learning_rate": 1e-2,
+            "epochs": 60,
+            "batch_size": 32,
+        }
+        for weight in (0.1, 3.0)
+        for decay in (1e-2, 1.0)
+    ],
+}
 
 
 def units() -> list[dict]:
@@ -51,7 +110,12 @@ def units() -> list[dict]:
         for turn in TURNS
         for seed in SEEDS
     ]
-    return grid + groups
+    networks = [
+        {"part": "networks", "dial": s, "seed": seed}
+        for s in SIMILARITIES_OF_NETWORKS
+        for seed in SEEDS[:5]
+    ]
+    return grid + groups + networks
 
 
 def shares(world: World, domain: str, rows: int) -> pd.DataFrame:
@@ -97,24 +161,57 @@ def judged(split, predicted: np.ndarray) -> dict:
     }
 
 
-def run(unit: dict) -> pd.DataFrame:
-    """All methods and numbers of links in one world."""
-    if unit["part"] == "grid":
-        source, target, sizes = lantern(unit)
-        best = None
-    else:
+def bridges_of(unit: dict) -> tuple[ColdBridges, np.ndarray, float]:
+    """Return the bridges, linked users in a drawn order, the best RMSE."""
+    if unit["part"] == "groups":
         groups = opposite_groups(turn=unit["dial"], seed=unit["seed"])
         source, target, sizes = numbered(groups.source, groups.target)
-        best = groups.best_rmse
+    else:
+        source, target, sizes = lantern(unit)
     split = cold_start(source, target, COLD_SHARE, seed=unit["seed"])
-    if best is None:
-        best = rmse(split.test["rating"], split.test["true"])
+    best = (
+        groups.best_rmse
+        if unit["part"] == "groups"
+        else rmse(split.test["rating"], split.test["true"])
+    )
     bridges = ColdBridges(split, sizes, seed=unit["seed"], **FACTORS)
     order = np.random.default_rng(unit["seed"]).permutation(split.linked)
-    counts = LINKED if unit["part"] == "grid" else (LINKED[-1],)
+    return bridges, order, best
+
+
+@lru_cache
+def chosen_trials(similarity: float, linked: int) -> dict[str, int]:
+    """Return the number of each network's best trial, in a world apart."""
+    unit = {"part": "networks", "dial": similarity, "seed": TUNING_SEED}
+    bridges, order, _ = bridges_of(unit)
+    found = {}
+    for name, network in NETWORKS.items():
+        trials = {
+            i: network(bridges, order[:linked], seed=TUNING_SEED, **trial)
+            for i, trial in enumerate(TRIALS[name])
+        }
+        found[name] = bridges.best_of(trials)[1]
+    return found
+
+
+def run(unit: dict) -> pd.DataFrame:
+    """All methods and numbers of links in one world."""
+    bridges, order, best = bridges_of(unit)
+    counts = {
+        "grid": LINKED,
+        "groups": LINKED[-1:],
+        "networks": LINKED_OF_NETWORKS,
+    }
     rows = []
-    for n in counts:
-        for method, (found, setting) in bridges.methods(order[:n]).items():
+    for n in counts[unit["part"]]:
+        methods = bridges.methods(order[:n])
+        if unit["part"] == "networks":
+            for name, i in chosen_trials(unit["dial"], n).items():
+                guess = NETWORKS[name](
+                    bridges, order[:n], seed=unit["seed"], **TRIALS[name][i]
+                )
+                methods[name] = (guess(bridges.split.test), float(i))
+        for method, (found, setting) in methods.items():
             rows += [
                 {
                     **unit,
@@ -125,7 +222,7 @@ def run(unit: dict) -> pd.DataFrame:
                     "setting": setting,
                     "best": best if metric == "rmse" else np.nan,
                 }
-                for metric, value in judged(split, found).items()
+                for metric, value in judged(bridges.split, found).items()
             ]
     return pd.DataFrame(rows)
 

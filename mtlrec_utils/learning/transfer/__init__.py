@@ -3,8 +3,9 @@
 * ``freezing``: which layers learn, group by group;
 * ``modules``: a pre-trained model in a file, and its weights in a new one;
 * ``fine_tuning``: groups of layers thawed one after the other;
-* ``network_bridges``: users carried over by EMCDR's network or PTUPCDR, to
-  stand beside the closed forms of ``models.classic.ColdBridges``;
+* ``network_bridges``: users carried over by EMCDR's network, PTUPCDR or
+  SSCDR (``semi_supervised``), to stand beside the closed forms of
+  ``models.classic.ColdBridges``;
 * ``new_domains``: a model of many domains gets one more;
 * ``prior_shift``, ``recolouring``: two domains made alike, in closed form
   (``models.aligned`` does it while it learns).
@@ -32,6 +33,7 @@ from mtlrec_utils.learning.transfer.modules import (
 from mtlrec_utils.learning.transfer.network_bridges import (
     emcdr_network,
     personal_network,
+    semi_supervised_network,
 )
 from mtlrec_utils.learning.transfer.new_domains import carry_domains
 from mtlrec_utils.learning.transfer.prior_shift import (
@@ -60,6 +62,7 @@ __all__ = [
     "recoloured",
     "resampled_rows",
     "save_module",
+    "semi_supervised_network",
     "transfer_weights",
     "unfreeze",
 ]

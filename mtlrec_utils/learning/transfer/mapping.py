@@ -1,13 +1,13 @@
 """EMCDR with a network.
 
 Bridges with a closed form are in ``models.classic.bridges``, PTUPCDR is
-``models.ptupcdr``. All learn from linked users alone: what they are given
-holds nothing of a cold user's target.
+``models.ptupcdr``, SSCDR ``semi_supervised``. All learn from linked users
+alone: what they are given holds nothing of a cold user's target.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from mtlrec_utils.models.initialisation import seeded
 
 Floats = NDArray[np.float64]
+Mapping = Callable[[ArrayLike], Floats]
 
 
 def mlp_bridge(
@@ -28,7 +29,7 @@ def mlp_bridge(
     epochs: int = 200,
     batch_size: int = 64,
     seed: int = 0,
-) -> Callable[[ArrayLike], Floats]:
+) -> Mapping:
     """Train EMCDR's network: one tanh layer, squared error of the vectors.
 
     Args:
@@ -50,6 +51,28 @@ def mlp_bridge(
     Source: Man et al., "Cross-domain recommendation: an embedding and
     mapping approach", IJCAI 2017.
     """
+    x, y = linked_vectors(source, target)
+    layers = tanh_layers(hidden, y.shape[1], seed)
+    network = keras.Sequential([keras.Input((x.shape[1],)), *layers])
+    steps = epochs * -(-len(x) // batch_size)
+    network.compile(falling_adam(learning_rate, weight_decay, steps), "mse")
+    rng = np.random.default_rng(seed)
+    for _ in range(epochs):
+        order = rng.permutation(len(x))
+        for start in range(0, len(x), batch_size):
+            rows = order[start : start + batch_size]
+            network.train_on_batch(x[rows], y[rows])
+    return as_function(layers)
+
+
+def linked_vectors(
+    source: ArrayLike, target: ArrayLike
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the linked users' vectors, [n, k] and [n, m], checked.
+
+    Raises:
+        ValueError: shapes that do not pair up, no users, or NaN.
+    """
     x, y = (np.asarray(v, dtype="float32") for v in (source, target))
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or not len(x):
         raise ValueError(
@@ -60,7 +83,14 @@ def mlp_bridge(
         raise ValueError(
             "Vectors hold NaN or infinite numbers. Pass linked users only."
         )
-    layers = [
+    return x, y
+
+
+def tanh_layers(
+    hidden: int, units: int, seed: int
+) -> list[keras.layers.Dense]:
+    """Return the two layers of the map: tanh [hidden], linear [units]."""
+    return [
         keras.layers.Dense(
             width,
             activation=activation,
@@ -69,21 +99,21 @@ def mlp_bridge(
         )
         for name, width, activation in (
             ("hidden", hidden, "tanh"),
-            ("vector", y.shape[1], None),
+            ("vector", units, None),
         )
     ]
-    network = keras.Sequential([keras.Input((x.shape[1],)), *layers])
-    steps = epochs * -(-len(x) // batch_size)
+
+
+def falling_adam(
+    learning_rate: float, weight_decay: float, steps: int
+) -> keras.optimizers.Adam:
+    """Return Adam whose learning rate falls to 0 in so many steps."""
     falling = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    network.compile(
-        keras.optimizers.Adam(falling, weight_decay=weight_decay), loss="mse"
-    )
-    rng = np.random.default_rng(seed)
-    for _ in range(epochs):
-        order = rng.permutation(len(x))
-        for start in range(0, len(x), batch_size):
-            rows = order[start : start + batch_size]
-            network.train_on_batch(x[rows], y[rows])
+    return keras.optimizers.Adam(falling, weight_decay=weight_decay)
+
+
+def as_function(layers: Sequence[keras.layers.Dense]) -> Mapping:
+    """Return the trained map in NumPy: vectors [n, k] in, [n, m] out."""
     first, second = (
         [w.astype(np.float64) for w in layer.get_weights()] for layer in layers
     )

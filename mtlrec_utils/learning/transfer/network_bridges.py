@@ -1,9 +1,10 @@
 """Bridges that are networks, on the same factors as those in closed form.
 
 ``models.classic.ColdBridges`` holds the factors of one split with cold users
-and its bridges in closed form; these two stand beside them. Both learn from
-linked users' rows alone, and both return a function: rows of the target in,
-predicted ratings [N] out, like the trials of ``ColdBridges.best_of``.
+and its bridges in closed form; these three stand beside them. Of the target
+they learn from linked users' rows alone. Each returns a function: rows of the
+target in, predicted ratings [N] out, like the trials of
+``ColdBridges.best_of``.
 """
 
 from __future__ import annotations
@@ -14,10 +15,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 
 from mtlrec_utils.learning.prediction import predict
 from mtlrec_utils.learning.training import fit
 from mtlrec_utils.learning.transfer.mapping import mlp_bridge
+from mtlrec_utils.learning.transfer.semi_supervised import (
+    Preferences,
+    neighbourhood,
+    semi_supervised_bridge,
+)
 from mtlrec_utils.models import histories, ptupcdr, rating_examples
 from mtlrec_utils.models.classic import ColdBridges
 
@@ -103,3 +110,76 @@ def personal_network(
         return np.asarray(found, dtype=np.float64).ravel()
 
     return predicted
+
+
+def semi_supervised_network(
+    bridges: ColdBridges,
+    linked: ArrayLike,
+    *,
+    n_hops: int = 1,
+    **settings: Any,
+) -> Predictor:
+    """Train SSCDR, and read cold users off their neighbourhood.
+
+    A user prefers the items of the source they rated above the item's mean;
+    the map learns that these are closer to the linked user's vector in the
+    target than the others they rated. Distances leave a user's level aside.
+
+    Args:
+        bridges: the factors of both domains.
+        linked: numbers of the users to learn from.
+        n_hops: of ``neighbourhood``, over the mapped vectors of all users
+            and items of the source; 0 takes the user's own.
+        **settings: of ``semi_supervised_bridge``.
+
+    Raises:
+        ValueError: no linked users, a setting out of range.
+
+    Source: Kang et al., CIKM 2019; ``semi_supervised`` says what differs.
+    """
+    users, own = np.asarray(linked), bridges.source.user_vectors
+    items = item_points(bridges.source.item_vectors, own)
+    known = preferences(bridges)
+    carried = semi_supervised_bridge(
+        own[users],
+        bridges.target.user_vectors[users],
+        items,
+        known[users],
+        n_compared=bridges.target.n_factors,
+        **settings,
+    )
+    vectors, theirs = carried(own), carried(items)
+    vectors[:, :-1] = neighbourhood(
+        vectors[:, :-1], theirs[:, :-1], known, n_hops
+    )[0]
+    return lambda rows: bridges.predict(rows, vectors)
+
+
+def preferences(bridges: ColdBridges) -> Preferences:
+    """Return who rated what in the source above (1) or below (-1) its mean.
+
+    Returns:
+        [n_users, n_source_items], 0 where there is no rating.
+    """
+    rows, (n_users, n_items, _) = bridges.split.source, bridges.sizes
+    user, item = rows["user"].to_numpy(), rows["item"].to_numpy()
+    rest = rows["rating"].to_numpy() - bridges.source.item_mean[item]
+    table = sparse.csr_array((rest, (user, item)), shape=(n_users, n_items))
+    table.sum_duplicates()
+    table.data = np.sign(table.data)
+    return table
+
+
+def item_points(
+    items: NDArray[np.float64], users: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return items as users: at level 0, their tastes as long as users'.
+
+    Args:
+        items: (y_i, 1), [n_items, k + 1].
+        users: tastes and level, [n_users, k + 1].
+    """
+    taste, theirs = items[:, :-1], users[:, :-1]
+    size = np.sqrt(np.mean(taste**2))
+    scale = np.sqrt(np.mean(theirs**2)) / size if size else 0.0
+    return np.column_stack([scale * taste, np.zeros(len(items))])
