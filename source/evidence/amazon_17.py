@@ -3,7 +3,9 @@
 20, 50 or 80 % of the shared users are cold in the target (a quarter of them
 validates, see ``data.cold_users``); everybody else is linked. Repeated pairs
 are averaged. The split is fixed, five seeds start the factors, intervals are
-over users and seeds; all comparisons of one metric are one family.
+over users and seeds; all comparisons of one metric and baseline are one
+family. The networks are also held against EMCDR in closed form, SSCDR against
+EMCDR's network.
 
 Against the damped item mean, of the rows that are left:
 
@@ -17,6 +19,7 @@ Against the damped item mean, of the rows that are left:
 RMSE in stars; GAUC: per user, are items with 5 stars put first?
 """
 
+from collections.abc import Collection
 from functools import lru_cache
 
 import numpy as np
@@ -164,32 +167,49 @@ def _chosen(name: str, bridges: ColdBridges) -> int:
 
 
 def table(results: pd.DataFrame) -> pd.DataFrame:
-    """One row per split, method and metric, against the item mean."""
-    parts = []
-    for metric in ("rmse", "gauc"):
-        found, facts = {}, []
-        for key, cell in results.groupby(["target", "cold"], sort=False):
-            by_method = dict(list(cell.groupby("method", sort=False)))
-            base = by_method["item mean"]
-            first = base[base["seed"] == SEEDS[0]]
-            label = first["rating"].to_numpy()
-            if metric == "gauc":
-                label = (label >= 5).astype(int)
-            for method in [m for m in by_method if m != "item mean"]:
-                found[(*key, method)] = compare(
-                    label,
-                    _by_seed(by_method[method]),
-                    _by_seed(base),
-                    metric=metric,
-                    groups=first["user"].to_numpy(),
-                    resamples=500,
-                )
-                facts.append(by_method[method]["setting"].median())
-        rows = comparison_table(
-            holm_corrected(found), ("target", "cold", "method")
-        )
-        parts.append(rows.assign(setting=facts))
-    return pd.concat(parts, ignore_index=True)
+    """One row per split, method, baseline and metric."""
+    families = [("item mean", None), ("EMCDR", NETWORKS)]
+    families.append(("EMCDR, network", ("SSCDR",)))
+    return pd.concat(
+        [
+            _family(results, metric, base, among)
+            for metric in ("rmse", "gauc")
+            for base, among in families
+        ],
+        ignore_index=True,
+    )
+
+
+def _family(
+    results: pd.DataFrame,
+    metric: str,
+    against: str,
+    among: Collection[str] | None,
+) -> pd.DataFrame:
+    """Compare methods (None: all) with one of them, in every split."""
+    found, facts = {}, []
+    for key, cell in results.groupby(["target", "cold"], sort=False):
+        by_method = dict(list(cell.groupby("method", sort=False)))
+        base = by_method.pop(against)
+        first = base[base["seed"] == SEEDS[0]]
+        label = first["rating"].to_numpy()
+        if metric == "gauc":
+            label = (label >= 5).astype(int)
+        for method in [m for m in by_method if among is None or m in among]:
+            found[(*key, method)] = compare(
+                label,
+                _by_seed(by_method[method]),
+                _by_seed(base),
+                metric=metric,
+                groups=first["user"].to_numpy(),
+                resamples=500,
+            )
+            facts.append(by_method[method]["setting"].median())
+    rows = comparison_table(
+        holm_corrected(found), ("target", "cold", "method")
+    )
+    rows.insert(3, "against", against)
+    return rows.assign(setting=facts)
 
 
 def _by_seed(rows: pd.DataFrame) -> np.ndarray:
