@@ -75,8 +75,8 @@ def grid_figure(
         for i, method in enumerate(methods):
             line = here[here["method"] == method].sort_values("similarity")
             x = line["similarity"] + 0.012 * (i - len(methods) / 2)
-            _line(ax, method, LOOKS[method], x, line)
-        _references(ax, here)
+            draw_values(ax, method, LOOKS[method], x, line)
+        draw_references(ax, here)
         ax.set(xlabel="similarity", title=domain, xticks=[0, 0.5, 1])
         at_0 = here[here["similarity"] == 0].set_index("method")["value"]
         named = ", ".join(f"{m} {at_0[m]:.3f}" for m in methods)
@@ -90,7 +90,7 @@ def grid_figure(
     )
 
 
-def _line(
+def draw_values(
     ax: Axes, name: str, look: tuple[str, str], x: Any, rows: pd.DataFrame
 ) -> None:
     """Draw values with their intervals."""
@@ -111,7 +111,7 @@ def _line(
     )
 
 
-def _references(ax: Axes, here: pd.DataFrame) -> None:
+def draw_references(ax: Axes, here: pd.DataFrame) -> None:
     """Draw the base rate and the best possible score, as means."""
     base = here.loc[here["method"] == "base rate", "value"].mean()
     ax.axhline(base, color=BASELINE_COLOUR, ls=(0, (1, 2)), label="base rate")

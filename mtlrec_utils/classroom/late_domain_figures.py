@@ -8,14 +8,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mtlrec_utils.classroom.domain_figures import METRICS, _line, _references
+from mtlrec_utils.classroom.domain_figures import (
+    METRICS,
+    draw_references,
+    draw_values,
+)
 from mtlrec_utils.classroom.figures import new_figure
 
 LATE_LOOKS: Mapping[str, tuple[str, str]] = {
     "alone": ("#111111", "o"),
     "new tower": ("#0072B2", "s"),
     "new row": ("#009E73", "D"),
+    "retrained": ("#B45A00", "*"),
     "unknown": ("#B92FC4", "v"),
+    "pooled": ("#C08A1E", "X"),
 }
 
 
@@ -29,17 +35,17 @@ def late_figure(
         metric: "auc" or "log_loss".
         title: the finding.
     """
-    late = table.query("metric == @metric")
+    late = table.query("metric == @metric and baseline == 'alone'")
     panels = sorted(late["similarity"].unique())
-    figure, axes = new_figure(1, len(panels), size=(9.4, 3.6), sharey=True)
+    figure, axes = new_figure(1, len(panels), size=(9.8, 3.7), sharey=True)
     words = []
     for ax, similarity in zip(np.atleast_1d(axes), panels, strict=True):
         here = late[late["similarity"] == similarity]
         for i, (method, look) in enumerate(LATE_LOOKS.items()):
             line = here[here["method"] == method].sort_values("rows")
-            x = line["rows"] * 1.05 ** (i - 1.5)
-            _line(ax, method, look, x, line)
-        _references(ax, here)
+            x = line["rows"] * 1.05 ** (i - (len(LATE_LOOKS) - 1) / 2)
+            draw_values(ax, method, look, x, line)
+        draw_references(ax, here)
         ax.set_xscale("log")
         ticks = sorted(here["rows"].unique())
         ax.set_xticks(ticks, [f"{n:,}" for n in ticks])
