@@ -64,7 +64,7 @@ def cells_figure(
         fontsize=10,
     )
     figure.suptitle(
-        f"Similar domains {domain_similarity:g}, similar tasks "
+        f"Similarity of domains {domain_similarity:g}, of tasks "
         f"{task_correlation:g}: {_finding(here)}",
         x=0.01,
         ha="left",
