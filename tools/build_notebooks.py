@@ -28,6 +28,7 @@ from pathlib import Path
 
 import nbformat
 
+from mtlrec_utils.whole_file import whole_file
 from tools.notebook_answers import extract_answers
 from tools.notebook_build import (
     CELL_TIMEOUT,
@@ -41,7 +42,6 @@ from tools.notebook_course import (
     BuildError,
     Course,
     Target,
-    write_atomically,
 )
 from tools.notebook_drift import check
 
@@ -59,11 +59,16 @@ def build(
     text = run(target, timeout) if reason else rebuild(target)
     before = target.path.read_text("utf-8") if target.path.exists() else None
     if text != before:
-        write_atomically(target.path, text)
+        _write(target.path, text)
     if reason:
         seconds = measured(nbformat.reads(text, as_version=4))
         return f"{target.label}: executed in {seconds} s ({reason})"
     return f"{target.label}: {'unchanged' if text == before else 'written'}"
+
+
+def _write(path: Path, text: str) -> None:
+    with whole_file(path) as part:
+        part.write_text(text, "utf-8", newline="\n")
 
 
 def select(course: Course, names: Sequence[str]) -> list[Target]:
@@ -100,7 +105,7 @@ def build_all(
 
     Exercises come last, and only where the solution could be built.
     """
-    write_atomically(course.root / ANSWERS, extract_answers(course))
+    _write(course.root / ANSWERS, extract_answers(course))
     errors: dict[str, str] = {}
 
     def attempt(target: Target) -> None:

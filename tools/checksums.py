@@ -9,8 +9,9 @@ changed (``make evidence`` does).  The format is that of ``sha256sum``.
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
+
+from mtlrec_utils.whole_file import whole_file
 
 ROOT = Path(__file__).resolve().parents[1]
 DATASETS = ROOT / "datasets"
@@ -29,9 +30,8 @@ def checksums() -> str:
 
 def main() -> None:
     """Write the file whole or not at all."""
-    temporary = SUMS.with_suffix(".part")
-    temporary.write_text(checksums(), encoding="utf-8")
-    os.replace(temporary, SUMS)
+    with whole_file(SUMS) as part:
+        part.write_text(checksums(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ import argparse
 import hashlib
 import importlib.util
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -32,6 +31,7 @@ from types import ModuleType
 import pandas as pd
 
 from mtlrec_utils.evidence import write_results
+from mtlrec_utils.whole_file import whole_file
 from tools import checksums
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,10 +80,8 @@ def result_of(module: ModuleType, unit: dict, path: Path) -> pd.DataFrame:
     """Return the unit's result: the stored one, or a fresh run."""
     if not path.exists():
         frame = module.run(unit)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part")
-        frame.to_parquet(temporary, index=False)
-        os.replace(temporary, path)
+        with whole_file(path) as part:
+            frame.to_parquet(part, index=False)
     return pd.read_parquet(path)
 
 

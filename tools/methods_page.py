@@ -10,7 +10,6 @@ up to date.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,10 +18,13 @@ from textwrap import dedent
 import pandas as pd
 
 from mtlrec_utils.evidence import read_results
+from mtlrec_utils.whole_file import whole_file
 from tools.method_sources import (
+    MAPPINGS,
     ROOT,
     Method,
     balancing_methods,
+    mappings,
     sharing_patterns,
     table_names,
 )
@@ -38,8 +40,10 @@ TESTS = (
     "test_funnel*",
     "test_aitm",
     "test_position_bias",
+    "test_mapping",
+    "test_network_bridges",
 )
-LESSONS = ("09_*.md", "1[0-5]_*.md")  # the part on many tasks
+LESSONS = ("09_*.md", "1[0-5]_*.md", "17_*.md")
 _SECTION = re.compile(
     r"(Args|Raises|Returns|Attributes)(:$| and | are )", re.M
 )
@@ -70,6 +74,17 @@ def page() -> str:
             "",
             *_caveat(),
             *_balancing(),
+            "## Mapping between domains",
+            "",
+            "Users who are new to a target domain, from what they did in a "
+            "source: against the mean of each item. Simulated worlds, by "
+            "similarity of tastes and number of linked users ([table]"
+            "(datasets/results/cross_domain_mapping.csv)), each interval on "
+            "its own; Amazon's books and films both ways, by the share of "
+            "cold users ([table](datasets/results/amazon_17.csv)), with "
+            "Holm's correction.",
+            "",
+            *_mapping(),
             "## Basic recommenders",
             "",
             "Full ranking of all items not met in training; every model had "
@@ -164,6 +179,38 @@ def _step_cost(costs: pd.DataFrame, name: str) -> str:
             costs["method"] == name + where.replace(" the", "")
         ].itertuples()
     )
+
+
+def _mapping() -> list[str]:
+    worlds, amazon = (
+        read_results(RESULTS / f"{name}.csv").frame.query(
+            "against == 'item mean'"
+        )
+        for name in ("cross_domain_mapping", "amazon_17")
+    )
+    worlds = worlds[worlds["part"] == "networks"]
+    contents, sections = [], []
+    for method in mappings():
+        name, found, counts = MAPPINGS[method.name], [], []
+        for table, keys, title in (
+            (worlds, ["dial", "linked"], "Similarity, linked users"),
+            (amazon, ["target", "cold"], "Amazon: target, cold share"),
+        ):
+            own = table[table["method"] == name]
+            found += _grid(own.rename(columns={"metric": "task"}), keys, title)
+            counts += [
+                _counts(own[own["metric"] == metric])
+                for metric in ("rmse", "gauc")
+            ]
+        contents.append([_anchor(method), name, method.summary, *counts])
+        sections += _section(method, "", found)
+    header = ["code", "method", "what it is"]
+    header += [
+        f"{metric}, {place}"
+        for place in ("worlds", "Amazon")
+        for metric in ("RMSE", "GAUC")
+    ]
+    return [*_table(header, contents), "", *sections]
 
 
 def _section(method: Method, cost: str, gains: Sequence[str]) -> list[str]:
@@ -267,9 +314,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def main() -> None:
     """Write the page whole or not at all."""
-    temporary = PAGE.with_suffix(".part")
-    temporary.write_text(page(), encoding="utf-8")
-    os.replace(temporary, PAGE)
+    with whole_file(PAGE) as part:
+        part.write_text(page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

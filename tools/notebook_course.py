@@ -13,9 +13,7 @@ to be built, with the text file that people write for it:
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -167,17 +165,3 @@ class Course:
 def digest(content: bytes) -> str:
     """Sixteen hexadecimal digits of SHA-256: enough to see a change."""
     return hashlib.sha256(content).hexdigest()[:16]
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file as a whole: a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

@@ -23,8 +23,8 @@ from mtlrec_utils.capstone.brief import Brief
 from mtlrec_utils.capstone.handing_in import (
     FUNCTION,
     completion_page,
-    write_whole,
 )
+from mtlrec_utils.whole_file import whole_file
 
 PARTS = ("works", "offline", "calibrated", "online", "total")
 
@@ -55,7 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
         rows.append(_in_own_process(file, options.seed, options.minutes))
         line = rows[-1]["reason"] or f"{rows[-1]['total']:.0f} points"
         print(f"{file.stem}: {line}", flush=True)
-    write_whole(options.folder / "scores.csv", _as_csv(rows))
+    with whole_file(options.folder / "scores.csv") as part:
+        part.write_text(_as_csv(rows), "utf-8")
     return 0
 
 
@@ -99,7 +100,8 @@ def _in_own_process(file: Path, seed: int, minutes: float) -> dict[str, Any]:
 def _written(file: Path, found: dict[str, Any]) -> dict[str, Any]:
     """Write the page of a graded file; return its row of the table."""
     page = completion_page(file.stem, found["points"], found["truth"])
-    write_whole(file.with_suffix(".html"), page)
+    with whole_file(file.with_suffix(".html")) as part:
+        part.write_text(page, "utf-8")
     return {"name": file.stem, **found["points"], "reason": ""}
 
 

@@ -7,12 +7,13 @@ import builtins
 import dis
 import html
 import inspect
-import os
 import re
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from mtlrec_utils.whole_file import whole_file
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 FUNCTION = "recommender"
@@ -63,7 +64,8 @@ def hand_in(
             "it. Import or define them inside the function."
         )
     file = Path(folder) / f"{name}.py"
-    write_whole(file, source)
+    with whole_file(file) as part:
+        part.write_text(source, "utf-8")
     return file
 
 
@@ -80,16 +82,6 @@ def _outside_names(function: Callable[..., Any]) -> set[str]:
             if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME")
         }
     return {name for name in found if not hasattr(builtins, name)}
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write a text file; it appears whole or not at all."""
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, "utf-8")
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def completion_page(

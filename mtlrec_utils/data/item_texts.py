@@ -20,6 +20,7 @@ import pandas as pd
 
 from mtlrec_utils.data.columns import SchemaError
 from mtlrec_utils.data.histories import past_items
+from mtlrec_utils.whole_file import whole_file
 
 Vectors = npt.NDArray[np.float32]
 
@@ -165,11 +166,8 @@ def _kept(cache: str | os.PathLike[str] | None, digest: str) -> Vectors | None:
 
 
 def _keep(path: Path, vectors: Vectors, digest: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.part")
-    with open(temporary, "wb") as file:
+    with whole_file(path) as part, part.open("wb") as file:
         np.savez(file, vectors=vectors, texts=np.array(digest))
-    os.replace(temporary, path)
 
 
 def _places(

@@ -23,6 +23,7 @@ from mtlrec_utils.data.features import (
 from mtlrec_utils.data.learned import Learned
 from mtlrec_utils.data.tasks import Task
 from mtlrec_utils.data.vocabulary import Vocabulary
+from mtlrec_utils.whole_file import whole_file
 
 FORMAT = "mtlrec_utils.Schema"
 VERSION = 1
@@ -157,15 +158,9 @@ def write(form: dict[str, Any], path: str | os.PathLike[str]) -> None:
             f"Schema.save: there is no folder {os.fspath(target.parent)!r}. "
             "Create it first."
         )
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="ascii") as file:
-            json.dump(form, file, allow_nan=False, separators=(",", ":"))
-            file.write("\n")
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with whole_file(target) as part, part.open("w", encoding="ascii") as file:
+        json.dump(form, file, allow_nan=False, separators=(",", ":"))
+        file.write("\n")
 
 
 def read(

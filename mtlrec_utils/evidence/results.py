@@ -12,7 +12,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +22,7 @@ import pyarrow.parquet as pq
 
 from mtlrec_utils.evidence.metrics import higher_is_better
 from mtlrec_utils.evidence.verdicts import verdict
+from mtlrec_utils.whole_file import whole_file
 
 _LIBRARIES = ("tensorflow", "keras", "numpy", "scipy", "pandas")
 _REQUIRED = ("seeds", "date", "command", "versions")
@@ -108,39 +108,19 @@ def write_results(
         ) from None
     if path.suffix == ".csv":
         header = "".join(f"# {k}: {v}\n" for k, v in encoded.items())
-        _write_whole(
-            path,
-            (header + frame.to_csv(index=False, lineterminator="\n")).encode(
-                "utf-8"
-            ),
-        )
+        content = header + frame.to_csv(index=False, lineterminator="\n")
+        with whole_file(path) as part:
+            part.write_bytes(content.encode("utf-8"))
     elif path.suffix == ".parquet":
         table = pa.Table.from_pandas(frame, preserve_index=False)
         table = table.replace_schema_metadata(
             {**(table.schema.metadata or {}), _KEY: json.dumps(metadata)}
         )
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink)
-        _write_whole(path, sink.getvalue().to_pybytes())
+        with whole_file(path) as part:
+            pq.write_table(table, part)
     else:
         raise ValueError(f"{path.name}: write a .csv or a .parquet file.")
     return path
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write beside the target, then rename: never a half-written file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name}."
-    )
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def read_results(path: str | os.PathLike[str]) -> ResultTable:

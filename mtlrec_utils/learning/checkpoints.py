@@ -8,10 +8,8 @@ a file. Random draws need no saving: each epoch seeds its own.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from mtlrec_utils.data.examples import Examples
+from mtlrec_utils.whole_file import whole_file
 
 FILE = "training.npz"
 _DAMAGE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
@@ -137,17 +136,8 @@ class Checkpoint:
             **_pack("best", state.best or []),
             **_pack("balancing", state.balancing),
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = self.path.with_name(f"{FILE}.{os.getpid()}.new")
-        try:
-            with open(new, "wb") as file:
-                np.savez(file, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(new, self.path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                new.unlink()
+        with whole_file(self.path) as part, part.open("wb") as file:
+            np.savez(file, **arrays)
 
 
 def fingerprint(examples: Examples | None) -> str | None:

@@ -7,7 +7,6 @@ imported when an approximate index is made. No Keras here.
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,6 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from mtlrec_utils.models.classic.recommender import top_items
+from mtlrec_utils.whole_file import whole_file
 
 Found = tuple[NDArray[np.int64], NDArray[np.float32]]
 _AT_ONCE = 20_000_000  # scores held at a time
@@ -145,15 +145,8 @@ class ApproximateIndex:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the index; the file appears whole or not at all."""
-        target = Path(path)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".")
-        os.close(handle)
-        try:
-            _faiss().write_index(self._index, temporary)
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with whole_file(path) as part:
+            _faiss().write_index(self._index, str(part))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ApproximateIndex:

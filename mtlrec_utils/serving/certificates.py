@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from mtlrec_utils.serving.store import write_whole
+from mtlrec_utils.whole_file import whole_file
 
 _MARGIN = datetime.timedelta(minutes=5)  # clocks differ
 
@@ -136,9 +136,13 @@ def _make(
     )
     pem = serialization.Encoding.PEM
     # The certificate last: a half-made set does not pass ``_good``.
-    write_whole(found.authority, authority.public_bytes(pem))
-    write_whole(found.key, private, mode=0o600)
-    write_whole(found.certificate, server.public_bytes(pem))
+    for path, content, mode in (
+        (found.authority, authority.public_bytes(pem), 0o644),
+        (found.key, private, 0o600),
+        (found.certificate, server.public_bytes(pem), 0o644),
+    ):
+        with whole_file(path, mode) as part:
+            part.write_bytes(content)
 
 
 def _builder(

@@ -16,10 +16,11 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from mtlrec_utils.whole_file import whole_file
 
 FORMAT = 1
 SIGNATURE = "score"
@@ -118,7 +119,8 @@ def activate(model: str | os.PathLike[str], version: str) -> None:
 
 def point_to(model: str | os.PathLike[str], version: str) -> None:
     """Replace the pointer, in one step."""
-    write_whole(Path(model) / "current", f"{check_name(version)}\n".encode())
+    with whole_file(Path(model) / "current") as part:
+        part.write_text(f"{check_name(version)}\n", "utf-8")
 
 
 def verify(folder: Path) -> Manifest:
@@ -173,7 +175,8 @@ def read_manifest(folder: Path) -> Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, last of all files."""
     form = {"format": FORMAT, **asdict(manifest)}
-    write_whole(folder / MANIFEST, json.dumps(form, indent=1).encode("utf-8"))
+    with whole_file(folder / MANIFEST) as part:
+        part.write_text(json.dumps(form, indent=1), "utf-8")
 
 
 def file_sums(folder: Path) -> dict[str, str]:
@@ -185,21 +188,3 @@ def file_sums(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.relative_to(folder).as_posix() != MANIFEST
     }
-
-
-def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write beside the target, make it last, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name}."
-    )
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mtlrec_utils.serving.store import write_whole
+from mtlrec_utils.whole_file import whole_file
 
 SCOPES = ("score", "metrics", "admin")
 SECRET_BYTES = 32
@@ -131,7 +131,8 @@ class TokenStore:
 
     def _write(self) -> None:
         form = {identity: asdict(t) for identity, t in self._tokens.items()}
-        write_whole(self._path, json.dumps(form).encode("utf-8"), mode=0o600)
+        with whole_file(self._path, mode=0o600) as part:
+            part.write_text(json.dumps(form), "utf-8")
         self._read_at = self._path.stat().st_mtime_ns
 
 

@@ -18,6 +18,7 @@ import pooch
 
 from mtlrec_utils.data.real.download import DownloadError, ResumableDownload
 from mtlrec_utils.data.real.files import DataFileError, check_whole
+from mtlrec_utils.whole_file import whole_file
 
 _GROUPLENS = "https://files.grouplens.org/datasets/movielens/"
 _NO_COPIES = (
@@ -273,10 +274,8 @@ def _remember(path: Path, *, known: bool) -> None:
             f"No published checksum for {path.name}. Received sha256 "
             f"{digest}; it is remembered and checked from now on."
         )
-    note = _note_of(path)
-    part = note.with_name(note.name + ".part")
-    part.write_text(f"{digest}  {path.name}\n")
-    os.replace(part, note)
+    with whole_file(_note_of(path)) as part:
+        part.write_text(f"{digest}  {path.name}\n")
 
 
 def _verify_remembered(path: Path) -> None:

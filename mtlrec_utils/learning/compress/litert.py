@@ -30,6 +30,7 @@ import tensorflow as tf
 
 from mtlrec_utils.data.examples import Examples
 from mtlrec_utils.learning.losses import named_outputs
+from mtlrec_utils.whole_file import whole_file
 
 PRECISIONS = ("float32", "float16", "dynamic_int8", "int8")
 
@@ -64,17 +65,9 @@ def export_litert(
     if precision == "int8":
         sample = _checked_sample(model, representative, rows)
     content = _converted(model, precision, sample)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
+    with whole_file(path) as part:
+        part.write_bytes(content)
+    return Path(path)
 
 
 def _checked_sample(

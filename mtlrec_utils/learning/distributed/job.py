@@ -16,6 +16,7 @@ from mtlrec_utils.data import Schema
 from mtlrec_utils.data.stream import ShardStream
 from mtlrec_utils.learning.checkpoints import Checkpoint
 from mtlrec_utils.learning.optimizers import RowSparseAdam
+from mtlrec_utils.whole_file import whole_file
 
 OPTIMIZERS = ("row_sparse_adam", "adam", "sgd")
 
@@ -69,11 +70,9 @@ class Job:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the job as JSON, whole or not at all."""
-        path = Path(path)
-        new = path.with_name(f"{path.name}.{os.getpid()}.new")
-        new.write_text(json.dumps(asdict(self), indent=1), "utf-8")
-        os.replace(new, path)
-        return path
+        with whole_file(path) as part:
+            part.write_text(json.dumps(asdict(self), indent=1), "utf-8")
+        return Path(path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Job:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from mtlrec_utils.data.examples import Examples
 from mtlrec_utils.data.stream import Position
 from mtlrec_utils.learning.checkpoints import State
 from mtlrec_utils.learning.distributed.job import Job
+from mtlrec_utils.whole_file import whole_file
 
 SUMMARY = "summary.json"
 
@@ -170,11 +170,8 @@ def _keep(checkpoint: Any, steps: Steps, place: Position, done: int) -> None:
 def _write(summary: Summary, job: Job, steps: Steps) -> None:
     if not steps.is_chief:
         return
-    path = Path(job.output) / SUMMARY
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
-    new.write_text(json.dumps(asdict(summary)), "utf-8")
-    os.replace(new, path)
+    with whole_file(Path(job.output) / SUMMARY) as part:
+        part.write_text(json.dumps(asdict(summary)), "utf-8")
 
 
 def largest_difference(one: Job, other: Job) -> float:

@@ -26,6 +26,7 @@ from typing import Any
 import keras
 
 import mtlrec_utils.models.layers  # noqa: F401 - a saved model finds them
+from mtlrec_utils.whole_file import whole_file
 
 
 def save_module(model: Any, path: str | Path) -> Path:
@@ -45,13 +46,8 @@ def save_module(model: Any, path: str | Path) -> Path:
     path = Path(path)
     if path.suffix != ".keras":
         raise ValueError(f"{path.name} must end in .keras, Keras' own format.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        model.save(new)
-        os.replace(new, path)
-    finally:
-        new.unlink(missing_ok=True)
+    with whole_file(path) as part:
+        model.save(part)
     return path
 
 
