@@ -13,10 +13,12 @@ RUN := $(VENV)/bin/python
 # The exercises are run by the browser tests, untouched and then answered.
 NOTEBOOKS := notebooks solutions
 JOBS ?= 2
-# Two workers share the files; notebooks run under nbval (see
+# Two workers share the files in their order: the browser tests, one long file,
+# come first, notebooks last. Those run under nbval (see
 # tools/nbval_settings.py for what it is told and why).
-PYTEST := -n $(JOBS) --dist loadfile -p tools.nbval_settings --nbval-lax \
-	--nbval-current-env --nbval-cell-timeout=300
+PYTEST := -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+	-p tools.nbval_settings --nbval-lax --nbval-current-env \
+	--nbval-cell-timeout=300
 
 .PHONY: help lab test test-colab notebooks lint bench evidence lock clean
 
