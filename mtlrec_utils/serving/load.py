@@ -47,6 +47,14 @@ class Load:
         """Return a percentile of the latencies, in milliseconds."""
         return float(1e3 * np.percentile(self.latencies, share))
 
+    def summary(self) -> dict[str, float]:
+        """Return requests per second, and milliseconds they waited."""
+        return {
+            "requests/s": self.per_second,
+            "p50 ms": self.percentile(50),
+            "p99 ms": self.percentile(99),
+        }
+
 
 async def load(
     address: str,
