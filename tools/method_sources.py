@@ -11,6 +11,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "mtlrec_utils" / "models"
 BALANCING = ROOT / "mtlrec_utils" / "learning" / "balancing"
+TRANSFER = ROOT / "mtlrec_utils" / "learning" / "transfer"
 PATTERNS = (
     "single_task",
     "shared_bottom",
@@ -24,6 +25,17 @@ PATTERNS = (
     "esmm",
     "aitm",
 )
+# Function (or class) -> its name in the tables of mapping between domains.
+MAPPINGS = {
+    "orthogonal_bridge": "rotation",
+    "ridge_bridge": "EMCDR",
+    "rating_bridge": "on ratings",
+    "described": "personal",
+    "CollectiveFactors": "CMF",
+    "emcdr_network": "EMCDR, network",
+    "personal_network": "PTUPCDR",
+    "semi_supervised_network": "SSCDR",
+}
 _SECTION = re.compile(
     r"(Args|Raises|Returns|Attributes)(:$| and | are )", re.MULTILINE
 )
@@ -70,7 +82,19 @@ def sharing_patterns() -> list[Method]:
     return [found[name] for name in PATTERNS]
 
 
-def _methods(path: Path, kind: type) -> Iterator[Method]:
+def mappings() -> list[Method]:
+    """Read all ways to carry users to another domain."""
+    folders = (MODELS / "classic", TRANSFER)
+    found = {
+        method.name: method
+        for folder in folders
+        for path in sorted(folder.glob("*.py"))
+        for method in _methods(path, (ast.FunctionDef, ast.ClassDef))
+    }
+    return [found[name] for name in MAPPINGS]
+
+
+def _methods(path: Path, kind: type | tuple[type, ...]) -> Iterator[Method]:
     source = path.read_text("utf-8")
     for node in ast.parse(source).body:
         if isinstance(node, kind) and ast.get_docstring(node):

@@ -21,7 +21,11 @@ LOOKS: Mapping[str, tuple[str, str]] = {
     "on ratings": ("#009E73", "^"),
     "personal": ("#B92FC4", "D"),
     "CMF": ("#B45A00", "o"),
+    "EMCDR, network": ("#5A3FBF", "P"),
+    "PTUPCDR": ("#881E27", "h"),
+    "SSCDR": ("#2F6B1F", "*"),
 }
+CLOSED_FORMS, NETWORKS = tuple(LOOKS)[:6], tuple(LOOKS)[6:]
 METRICS = {"rmse": "test RMSE", "gauc": "test GAUC"}
 
 
@@ -84,7 +88,8 @@ def grid_figure(
     words = []
     for ax, similarity in zip(axes, panels, strict=True):
         here = grid[grid["dial"] == similarity]
-        for method, (tint, mark) in LOOKS.items():
+        for method in CLOSED_FORMS:
+            tint, mark = LOOKS[method]
             line = here[here["method"] == method].sort_values("linked")
             ax.plot(
                 line["linked"],
@@ -157,6 +162,55 @@ def turn_figure(table: pd.DataFrame, title: str) -> tuple[Figure, str]:
         "Test RMSE of four methods when the second group's bridge is "
         "opposite, 0 or the same as the first's; when opposite: "
         f"{', '.join(words)}."
+    )
+
+
+def networks_figure(table: pd.DataFrame, title: str) -> tuple[Figure, str]:
+    """Draw the RMSE of each network minus EMCDR's in closed form.
+
+    Args:
+        table: the results ``cross_domain_mapping``.
+        title: the finding.
+    """
+    pairs = table.query(
+        "part == 'networks' and metric == 'rmse' and against == 'EMCDR'"
+    )
+    panels = sorted(pairs["dial"].unique())
+    figure, axes = new_figure(1, len(panels), size=(9.4, 3.7), sharey=True)
+    words = []
+    for ax, similarity in zip(axes, panels, strict=True):
+        here = pairs[pairs["dial"] == similarity]
+        ticks = sorted(here["linked"].unique())
+        ax.axhline(0, color=LOOKS["EMCDR"][0], lw=2, label="EMCDR")
+        for i, method in enumerate(NETWORKS):
+            tint, mark = LOOKS[method]
+            line: Any = here[here["method"] == method].sort_values("linked")
+            ax.errorbar(
+                np.arange(len(ticks)) + 0.16 * (i - 1),
+                line["difference"],
+                yerr=[
+                    line["difference"] - line["low"],
+                    line["high"] - line["difference"],
+                ],
+                color=tint,
+                marker=mark,
+                ls="none",
+                elinewidth=1.5,
+                capsize=2,
+                label=method,
+            )
+            told = line["difference"].map("{:+.4f}".format)
+            words.append(f"{method} at {similarity:g}: {', '.join(told)}")
+        ax.set_xticks(range(len(ticks)), [str(n) for n in ticks])
+        ax.set_xlabel("linked users")
+        ax.set_title(f"similarity {similarity:g}")
+    axes[0].set_ylabel("test RMSE minus EMCDR's")
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    return figure, (
+        "Test RMSE of three networks minus that of EMCDR in closed form, by "
+        f"similarity, with {', '.join(map(str, ticks))} linked users: "
+        f"{'; '.join(words)}."
     )
 
 
