@@ -73,8 +73,9 @@ def broken_laws(source, module):
         ours = parts[0] == "mtlrec_utils" and len(parts) > 1
         if ours and parts[1] == "__version__":
             continue
-        allowed = MAY_IMPORT.get(room, {parts[1]}) | GROUND
-        if ours and parts[1] not in allowed:
+        if not ours or parts[1] in GROUND:
+            continue
+        if parts[1] not in MAY_IMPORT.get(room, {parts[1]}):
             broken.append(name)
     # The classroom may import a framework late, inside a function.
     late = room == "classroom"
