@@ -7,7 +7,7 @@ import re
 import pytest
 
 from mtlrec_utils.learning import balancing
-from tools import method_sources, methods_page
+from tools import method_sources, methods_markdown, methods_page
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +61,7 @@ def test_every_link_leads_to_a_file_or_a_section(written):
 
 def test_methods_of_the_results_table_are_known():
     names = set(method_sources.table_names().values())
-    table = methods_page.read_results(
-        methods_page.RESULTS / "balancing_methods.csv"
-    ).frame
+    table = methods_markdown.results("balancing_methods")
     assert set(table["method"]) <= names
 
 
