@@ -6,8 +6,54 @@ import re
 
 import pytest
 
-from mtlrec_utils.learning import balancing
-from tools import method_sources, methods_markdown, methods_page
+from mtlrec_utils import models
+from mtlrec_utils.learning import balancing, transfer
+from tools import (
+    method_sources,
+    methods_markdown,
+    methods_page,
+    methods_transfer,
+)
+
+# What these modules offer beside methods: a loss's layer, files, lists.
+NO_METHODS = {
+    "DomainGap",
+    "export_module",
+    "exported_layer",
+    "layer_groups",
+    "layer_table",
+    "load_module",
+    "save_module",
+    "unfreeze",
+}
+SECTIONS = {
+    "fine-tuning": (
+        method_sources.FINE_TUNING,
+        methods_transfer.FINE_TUNING_TABLES,
+    ),
+    "alignment": (
+        method_sources.ALIGNMENT,
+        methods_transfer.ALIGNMENT_TABLES,
+    ),
+    "many domains": (
+        method_sources.MANY_DOMAINS,
+        methods_transfer.DOMAIN_TABLES,
+    ),
+}
+# What stands in the tables to be beaten, or shares over tasks alone.
+REFERENCES = {
+    "alone",
+    "always the mean",
+    "as is",
+    "base rate",
+    "domain",
+    "film mean",
+    "item mean",
+    "target labels",
+    "task and domain",
+    "task and domain, wide",
+    "unknown",
+}
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +65,7 @@ def test_the_page_is_what_code_and_tables_say_now(written):
     assert written == methods_page.page(), "run python -m tools.methods_page"
 
 
-def test_every_method_pattern_and_mapping_has_its_section(written):
+def test_every_method_has_its_section(written):
     sections = set(re.findall(r"^### (\w+)$", written, re.M))
     exported = {
         name
@@ -30,7 +76,86 @@ def test_every_method_pattern_and_mapping_has_its_section(written):
         and kind is not balancing.Balancing
     }
     others = {*method_sources.PATTERNS, *method_sources.MAPPINGS}
-    assert sections == exported | others
+    domains = {name for listed, _ in SECTIONS.values() for name in listed}
+    assert sections == exported | others | domains
+
+
+def test_every_public_method_of_transfer_and_of_domains_is_listed():
+    modules = ("multidomain", "star", "pepnet")
+    modules += ("domain_alignment", "domain_distances")
+    offered = set(transfer.__all__).union(
+        *(models._OFFERED[module] for module in modules)
+    )
+    listed = {name for names, _ in SECTIONS.values() for name in names}
+    assert offered >= NO_METHODS
+    assert offered - NO_METHODS <= listed | set(method_sources.MAPPINGS)
+    assert listed - offered == {"fit"}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_method_of_the_tables_is_listed_or_a_reference(section):
+    listed, tables = SECTIONS[section]
+    names = [name for several in listed.values() for name in several]
+    told = {method for each in tables for method in each.rows["method"]}
+    assert len(set(names)) == len(names)
+    assert told - REFERENCES == set(names)
+    for each in tables:
+        own = set(each.rows["method"])
+        if each.against in own:
+            base = each.rows.query(f"method == '{each.against}'")
+            assert (base["difference"] == 0).all()
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_line_counts_the_verdicts_or_says_that_there_is_no_table(
+    section, written
+):
+    listed, tables = SECTIONS[section]
+    for code, names in listed.items():
+        if code == "estimated_prior":  # its line has the priors it found
+            continue
+        for name in names or ("",):
+            start = rf"^\| \[{code}\]\(#{code.lower()}\) \| {re.escape(name)} "
+            (line,) = re.findall(rf"{start}\|(.+) \|$", written, re.M)
+            cells = line.split(" | ")[1:]
+            for each, cell in zip(tables, cells, strict=True):
+                assert cell == expected_cell(each, name), (code, name)
+
+
+def expected_cell(stored, name):
+    if name == stored.against:
+        return "baseline"
+    rows = stored.rows
+    rows = rows[rows["method"] == name]
+    if "domain" in rows:
+        rows = rows[~rows["domain"].isin(["average", "all"])]
+    words, found = ("helps", "hurts", "cannot tell"), []
+    for metric in rows["metric"].unique():
+        said = list(rows.loc[rows["metric"] == metric, "verdict"])
+        counts = [f"{w} {said.count(w)}" for w in words if w in said]
+        found.append(f"{metric}: {', '.join(counts)}".replace("_", " "))
+    cell = "; ".join(found) or "no table"
+    return cell.replace("auc", "AUC").replace("rmse", "RMSE")
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_section_shows_every_difference_of_its_method(section, written):
+    listed, tables = SECTIONS[section]
+    parts = re.split(r"^###? (.+)$", written, flags=re.M)
+    texts = dict(zip(parts[1::2], parts[2::2], strict=True))
+    for code, names in listed.items():
+        wanted = []
+        for each in tables:
+            rows = each.rows[each.rows["method"].isin(names)]
+            rows = rows[rows["method"] != each.against]
+            wanted += [
+                f"{row.verdict} ({row.difference:+.4f})"
+                for row in rows.itertuples()
+            ]
+        shown = re.findall(
+            r"(helps|hurts|cannot tell) (\([+-]\d\.\d{4}\))", texts[code]
+        )
+        assert sorted(" ".join(each) for each in shown) == sorted(wanted), code
 
 
 def test_every_section_has_code_and_tests_that_name_the_method(written):
@@ -76,3 +201,15 @@ def test_code_lines_leave_out_text(tmp_path):
     assert method.lines == 3
     assert method.text == "What it is.\n\nMore."
     assert method.summary == "What it is."
+
+
+def test_a_source_that_only_the_module_names_is_told(tmp_path):
+    path = tmp_path / "small.py"
+    module = '"""A module.\n\n    a = b\n\nSource: a paper.\n"""\n'
+    for own, told in (
+        ("What.", "What.\n\n    a = b\n\nSource: a paper."),
+        ("What.\n\n    Source: own.", "What.\n\nSource: own."),
+    ):
+        path.write_text(f'{module}def f():\n    """{own}"""\n')
+        (method,) = method_sources._methods(path, ast.FunctionDef)
+        assert method.text == told

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "mtlrec_utils" / "models"
-BALANCING = ROOT / "mtlrec_utils" / "learning" / "balancing"
-TRANSFER = ROOT / "mtlrec_utils" / "learning" / "transfer"
+LEARNING = ROOT / "mtlrec_utils" / "learning"
+BALANCING = LEARNING / "balancing"
+TRANSFER = LEARNING / "transfer"
 PATTERNS = (
     "single_task",
     "shared_bottom",
@@ -35,6 +36,44 @@ MAPPINGS = {
     "emcdr_network": "EMCDR, network",
     "personal_network": "PTUPCDR",
     "semi_supervised_network": "SSCDR",
+}
+# Function or class -> its names in the tables; () if no table has it.
+Listed = Mapping[str, tuple[str, ...]]
+FINE_TUNING: Listed = {
+    "fit": ("scratch",),
+    "transfer_weights": ("fine-tuned",),
+    "freeze": ("frozen",),
+    "L2SP": ("L2-SP",),
+    "fit_gradually": (),
+}
+ALIGNMENT: Listed = {
+    "aligned": ("none",),
+    "GradientReversal": ("DANN 0.3", "DANN 1"),
+    "reversal_schedule": (),
+    "coral_loss": ("CORAL",),
+    "recoloured": ("recoloured",),
+    "mmd_loss": ("MMD",),
+    "prior_weights": (),
+    "resampled_rows": ("DANN 1, weighted", "DANN 1, true prior", "weighted"),
+    "corrected_probabilities": ("corrected",),
+    "estimated_prior": (),
+}
+MANY_DOMAINS: Listed = {
+    "pooled_domains": ("pooled", "pooled + id"),
+    "separate_domains": ("separate",),
+    "shared_bottom_over_domains": (
+        "shared bottom",
+        "shared bottom, wide",
+        "shared bottom, a model per task",
+    ),
+    "mmoe_over_domains": ("MMoE",),
+    "star": ("STAR",),
+    "PartitionedNorm": (),
+    "epnet": ("EPNet",),
+    "ppnet": (),
+    "pepnet": ("PEPNet",),
+    "PriorGate": (),
+    "carry_domains": ("new tower", "new row"),
 }
 _SECTION = re.compile(
     r"(Args|Raises|Returns|Attributes)(:$| and | are )", re.MULTILINE
@@ -85,21 +124,54 @@ def sharing_patterns() -> list[Method]:
 def mappings() -> list[Method]:
     """Read all ways to carry users to another domain."""
     folders = (MODELS / "classic", TRANSFER)
+    paths = [p for each in folders for p in sorted(each.glob("*.py"))]
+    return _chosen(MAPPINGS, paths)
+
+
+def fine_tunings() -> list[Method]:
+    """Read all ways to go on from a trained model."""
+    paths = [LEARNING / "training.py", LEARNING / "anchors.py"]
+    names = ("freezing", "fine_tuning", "modules")
+    return _chosen(FINE_TUNING, paths + [TRANSFER / f"{n}.py" for n in names])
+
+
+def alignments() -> list[Method]:
+    """Read all ways to make two domains alike."""
+    paths = [MODELS / f"domain_{n}.py" for n in ("alignment", "distances")]
+    names = ("prior_shift", "recolouring")
+    return _chosen(ALIGNMENT, paths + [TRANSFER / f"{n}.py" for n in names])
+
+
+def domain_models() -> list[Method]:
+    """Read all models of many domains."""
+    paths = [MODELS / f"{n}.py" for n in ("multidomain", "star", "pepnet")]
+    return _chosen(MANY_DOMAINS, [*paths, TRANSFER / "new_domains.py"])
+
+
+def _chosen(names: Iterable[str], paths: Iterable[Path]) -> list[Method]:
     found = {
         method.name: method
-        for folder in folders
-        for path in sorted(folder.glob("*.py"))
+        for path in paths
         for method in _methods(path, (ast.FunctionDef, ast.ClassDef))
     }
-    return [found[name] for name in MAPPINGS]
+    return [found[name] for name in names]
 
 
 def _methods(path: Path, kind: type | tuple[type, ...]) -> Iterator[Method]:
     source = path.read_text("utf-8")
-    for node in ast.parse(source).body:
+    module = ast.parse(source)
+    for node in module.body:
         if isinstance(node, kind) and ast.get_docstring(node):
             text = _without_sections(ast.get_docstring(node) or "")
+            text = _with_source(text, ast.get_docstring(module) or "")
             yield Method(node.name, path, text, _lines_of_code(source, node))
+
+
+def _with_source(text: str, of_module: str) -> str:
+    """Add what the module says if the source is named there only."""
+    if "Source:" in text or "Source:" not in of_module:
+        return text
+    return "\n\n".join([text, *of_module.split("\n\n")[1:]])
 
 
 def _without_sections(text: str) -> str:

@@ -15,6 +15,7 @@ from tools.method_sources import ROOT
 from tools.methods_mapping import mapping
 from tools.methods_markdown import results, table
 from tools.methods_multitask import balancing, sharing
+from tools.methods_transfer import alignment, fine_tuning, many_domains
 
 PAGE = ROOT / "METHODS.md"
 
@@ -27,13 +28,17 @@ def page() -> str:
             "",
             "Each method: what it does, its equation and source, its code, "
             "its exact tests, what a step costs, and what it gained here. "
-            "Verdicts are read off intervals over users and seeds, with "
-            "Holm's correction; “cannot tell” is a verdict too. Written by "
+            "Verdicts are read off intervals over users, seeds or simulated "
+            "worlds, with Holm's correction where a section does not say "
+            "otherwise; “cannot tell” is a verdict too. Written by "
             "`python -m tools.methods_page`.",
             "",
             *sharing(),
             *balancing(),
+            *fine_tuning(),
             *mapping(),
+            *alignment(),
+            *many_domains(),
             "## Basic recommenders",
             "",
             "Full ranking of all items not met in training; every model had "
