@@ -173,6 +173,30 @@ def test_every_section_has_code_and_tests_that_name_the_method(written):
                 assert re.search(rf"\b{name}\b", file.read_text("utf-8"))
 
 
+def test_points_of_a_section_are_those_of_the_tables(written):
+    parts = re.split(r"^### (.+)$", written, flags=re.M)
+    text = dict(zip(parts[1::2], parts[2::2], strict=True))
+    table = methods_markdown.results("fine_tuning").set_index("method")
+    own = table.loc["L2-SP"].query("metric == 'auc'")
+    worse = sum(high < 0 for high in own["films_high"])
+    assert (
+        f"{min(own['films_change']):+.3f} to {max(own['films_change']):+.3f}, "
+        f"its interval below 0 in {worse} of {len(own)} settings"
+    ) in text["L2SP"]
+    steps = table[table["part"] == "speed"]["value"]
+    assert (
+        f"scratch: {steps['fine-tuned']:.0f}, scratch {steps['scratch']:.0f}: "
+    ) in text["transfer_weights"]
+    sizes = table.groupby("method")["parameters"].first()
+    assert f"frozen {sizes['frozen']:.0f}, scratch" in text["freeze"]
+    cells = methods_markdown.results("domain_alignment")
+    mmd = cells.loc[cells["method"] == "MMD", "domain_accuracy"]
+    assert f"MMD {min(mmd):.2f} to {max(mmd):.2f}, " in text["mmd_loss"]
+    rare = cells.loc[cells["target_prior"] == 0.05, "estimated_prior"]
+    assert f"; 0.05 found as {rare.iloc[0]:.2f} |" in written
+    assert rare.nunique() == 1
+
+
 def test_every_link_leads_to_a_file_or_a_section(written):
     anchors = {
         f"#{n.lower()}" for n in re.findall(r"^### (\w+)$", written, re.M)

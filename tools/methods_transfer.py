@@ -122,8 +122,9 @@ def alignment() -> list[str]:
         "MovieLens-100K, from young users to older ones, closed forms and "
         f"no network ({link('movielens_18')}), with Holm's correction. The "
         "number after DANN is its strength; strengths were chosen once, on "
-        "another world, by how badly the domain was told. The worlds' table "
-        "calls “none, corrected” what is “corrected” here.",
+        "another world, by how badly the domain was told. “Corrected” and "
+        "“weighted” use the prior that EM finds, “true prior” the true one. "
+        "The worlds' table calls “none, corrected” what is “corrected” here.",
         "",
         *compared(
             alignments(),
