@@ -64,7 +64,7 @@ def test_the_dial_shows_its_own_axis(dial):
     for container in ax.containers:
         x = container[0].get_xdata().tolist()
         assert x == ([0.0, 0.9] if dial == "similarity" else [0.0, 0.7])
-    title = ax.get_title() or ax.get_title(loc="left")
+    title = ax.get_title()
     assert title.endswith("cannot tell, helps")
     assert "past in books" in alt
 

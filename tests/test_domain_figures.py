@@ -56,7 +56,7 @@ def test_shares_are_of_all_rows():
 
 def test_the_grid_has_a_panel_per_domain_and_all_methods(table):
     figure, alt = figures.grid_figure(table, "auc", "A finding")
-    titles = [ax.get_title() or ax.get_title(loc="left") for ax in figure.axes]
+    titles = [ax.get_title() for ax in figure.axes]
     assert titles == list(figures.DOMAINS)
     labels = figure.axes[0].get_legend_handles_labels()[1]
     assert set(figures.LOOKS) <= set(labels)
@@ -72,7 +72,7 @@ def test_a_cell_says_every_verdict(table, metric):
     assert "pooled +0.010 (cannot tell)" in alt
     assert "separate +" not in alt
     [ax] = figure.axes
-    title = ax.get_title() or ax.get_title(loc="left")
+    title = ax.get_title()
     assert ("right" if metric == "auc" else "left") in title
 
 
@@ -123,7 +123,7 @@ def test_each_task_and_domain_has_a_panel_with_its_verdicts(
     figure, alt = task_domain_figures.cells_figure(
         tasks_and_domains, 0.9, 0.9, "log_loss"
     )
-    titles = [ax.get_title() or ax.get_title(loc="left") for ax in figure.axes]
+    titles = [ax.get_title() for ax in figure.axes]
     assert titles[:3] == ["films, click", "films, like", "films, finish"]
     assert titles[3:] == ["books, click", "books, like", "books, finish"]
     assert "6 help, 6 hurt, of 48" in figure._suptitle.get_text()

@@ -57,9 +57,7 @@ def test_log_odds_by_hand():
 def test_each_panel_shows_what_was_held_against_the_plain_network():
     figure, alt = figures.gains_figure(TABLE, ["one taste", "segments"])
     first, second = figure.axes
-    assert [
-        (a.get_title() or a.get_title(loc="left")) for a in (first, second)
-    ] == [
+    assert [a.get_title() for a in (first, second)] == [
         "one taste",
         "segments",
     ]
@@ -80,7 +78,7 @@ def test_a_world_has_its_best_score_only_where_there_is_one():
     figure, _ = figures.world_figure(TABLE, "segments", "log_loss")
     assert figure.axes[0].get_legend() is None
     (ax,) = figure.axes[:1]
-    assert "left" in (ax.get_title() or ax.get_title(loc="left"))
+    assert "left" in (ax.get_title())
 
 
 def test_attention_by_shop_leaves_padding_out():

@@ -52,6 +52,6 @@ def test_the_plan_starts_where_the_table_fits(billion_ids, machines):
 
 def test_the_placement_names_both_ways():
     figure, alt = figures.placement_figure()
-    titles = [ax.get_title() or ax.get_title(loc="left") for ax in figure.axes]
+    titles = [ax.get_title() for ax in figure.axes]
     assert titles == ["Data parallel: copies", "Table sharded: halves"]
     assert "half of the table's rows" in alt
