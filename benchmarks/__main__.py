@@ -47,7 +47,12 @@ def main() -> None:
         rounds=options.rounds,
         steps=lambda setting: turn // setting.batch_size,
         starts=options.starts,
-        rates={} if options.own_rate is None else {OURS: options.own_rate},
+        own={
+            OURS: {
+                "learning_rate": options.own_rate or options.rate,
+                "falls": options.own_falls,
+            }
+        },
         log=log,
     )
     best = best_auc(data.load(path))
@@ -76,6 +81,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument(
         "--own-rate", type=float, help="learning rate of ours, if another"
+    )
+    parser.add_argument(
+        "--own-falls",
+        action="store_true",
+        help="the rate of ours falls over the epoch, to a twentieth",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cores", type=int, default=1)

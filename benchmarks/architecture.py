@@ -23,12 +23,20 @@ class Setting:
         batch_size: rows per update.
         learning_rate: of Adam.
         seed: of weights and of the order of rows.
+        falls: whether the rate falls over the epoch, to a twentieth.
     """
 
     model: str
     batch_size: int
     learning_rate: float
     seed: int
+    falls: bool = False
+
+    def rate_at(self, share: float) -> float:
+        """Return the learning rate when a share of the epoch is done."""
+        if not self.falls:
+            return self.learning_rate
+        return self.learning_rate * max(1 - share, 0.05)
 
 
 def flop_per_sample(

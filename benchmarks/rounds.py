@@ -71,7 +71,7 @@ class Comparison:
         libraries: name -> Python and module; "ours" is one of them.
         path: of the table.
         setting: held equal.
-        rates: learning rates of libraries that have one of their own.
+        own: of a library: what of the setting is its own.
         log: to write measurements to.
     """
 
@@ -80,7 +80,7 @@ class Comparison:
         libraries: Mapping[str, tuple[Path, str]],
         path: Path,
         setting: Setting,
-        rates: Mapping[str, float],
+        own: Mapping[str, Mapping[str, Any]],
         log: Log,
     ) -> None:
         self.setting, self.log = setting, log
@@ -93,9 +93,8 @@ class Comparison:
             for name, (python, module) in libraries.items()
         }
         for name in [*self.workers]:
-            rate = rates.get(name, setting.learning_rate)
-            own = asdict(replace(setting, learning_rate=rate))
-            answer = self.ask(name, "load", path=str(path), setting=own)
+            of_it = asdict(replace(setting, **own.get(name, {})))
+            answer = self.ask(name, "load", path=str(path), setting=of_it)
             if answer:
                 log.versions[name] = answer["versions"]
 
@@ -236,7 +235,7 @@ def compare(
     rounds: int,
     steps: Callable[[Setting], int],
     starts: int,
-    rates: Mapping[str, float],
+    own: Mapping[str, Mapping[str, Any]],
     log: Log,
 ) -> None:
     """Measure every setting; first steps of fresh processes `starts` times."""
@@ -244,9 +243,7 @@ def compare(
     for setting in settings:
         print(f"{setting.model}, batch {setting.batch_size} ...", flush=True)
         for start in range(starts):
-            with Comparison(
-                libraries, path, setting, rates, log
-            ) as comparison:
+            with Comparison(libraries, path, setting, own, log) as comparison:
                 comparison.first_steps(start)
                 if start == starts - 1:
                     comparison.train(rounds, steps(setting))

@@ -64,7 +64,7 @@ class Ours:
             self.train_part.subset(rows),
             None,
             Settings(batch_size=self.setting.batch_size, seed=self.done),
-            rate=self.setting.learning_rate,
+            rate=self.setting.rate_at(self.done / len(self.train_part)),
         )
         self.done = stop
 

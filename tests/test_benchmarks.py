@@ -208,3 +208,11 @@ def test_peers_are_pinned_without_an_index(peer):
     assert packages
     assert all("==" in line for line in packages)
     assert not any("://" in line or line.startswith("-") for line in lines)
+
+
+def test_a_rate_falls_in_a_line_to_a_twentieth():
+    falling = Setting("mmoe", 32, 2e-3, 0, falls=True)
+    found = [falling.rate_at(share) for share in (0, 0.5, 0.95, 1)]
+    np.testing.assert_allclose(found, [2e-3, 1e-3, 1e-4, 1e-4])
+    constant = Setting("mmoe", 32, 2e-3, 0)
+    assert {constant.rate_at(share) for share in (0, 0.5, 1)} == {2e-3}
