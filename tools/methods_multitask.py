@@ -115,8 +115,9 @@ def balancing() -> list[str]:
         "",
         "Cost: time of one training step over that of the plain sum, "
         "four tasks, shared bottom ([table]"
-        "(datasets/results/balancing_cost.csv)). Gains: against tuned "
-        "static weights, two worlds, two models, three tasks ([table]"
+        "(datasets/results/balancing_cost.csv); two and eight tasks: [table]"
+        "(datasets/results/balancing_cost_by_tasks.csv)). Gains: against "
+        "tuned static weights, two worlds, two models, three tasks ([table]"
         "(datasets/results/balancing_methods.csv)).",
         "",
         *_caveat(),

@@ -43,9 +43,11 @@ def page() -> str:
             "",
             "Full ranking of all items not met in training; every model had "
             "four trials, those with a seed ran from five ([table]"
-            "(datasets/results/basics.csv)). Verdicts: against item "
-            "neighbours. Bias: mean popularity rank of what is listed, 1 the "
-            "most popular. Seconds: one training on one core.",
+            "(datasets/results/basics.csv)). Beside implicit and keras-rs, "
+            "quality and time: [table]"
+            "(datasets/results/basics_against_libraries.csv). Verdicts: "
+            "against item neighbours. Bias: mean popularity rank of what is "
+            "listed, 1 the most popular. Seconds: one training on one core.",
             "",
             *_basics(),
         ]
