@@ -64,5 +64,5 @@ def test_what_was_chosen_and_issued_outlives_kill_9(place, tokens):
 
 def test_a_server_that_cannot_start_says_why(place):
     with pytest.raises(RuntimeError, match="no current version") as error:
-        start_server(place / "empty", place / "state", seconds=60)
+        start_server(place / "empty", place / "state")
     assert "Traceback" not in str(error.value)
