@@ -607,3 +607,21 @@ def test_an_interval_needs_two_worlds():
             ev.paired_interval(differences)
     with pytest.raises(ValueError, match="confidence"):
         ev.paired_interval([1.0, 2.0], 95)
+
+
+def test_a_paired_row_is_both_intervals_and_the_word():
+    """Differences 1, 2, 3: mean 2, error 1 / sqrt(3), t of 2 is 4.3027."""
+    own, base = [2.0, 4.0, 9.0], [1.0, 2.0, 6.0]
+    row = ev.paired_row(own, base)
+    level, gain = ev.paired_interval(own), ev.paired_interval([1.0, 2.0, 3.0])
+    assert tuple(row.values())[:3] == level
+    assert tuple(row.values())[3:6] == gain
+    assert row["low"] == pytest.approx(2 - 4.3027 / 3**0.5, abs=1e-4)
+    assert row["verdict"] == "cannot tell"
+    assert (
+        ev.paired_row([5.0, 6.0, 7.1], [1.0, 2.0, 3.0])["verdict"] == "helps"
+    )
+    worse = ev.paired_row([5.0, 6.0, 7.1], [1.0, 2.0, 3.0], False)
+    assert worse["verdict"] == "hurts"
+    with pytest.raises(ValueError, match="one value per world"):
+        ev.paired_row(own, base[:2])

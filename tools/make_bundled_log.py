@@ -10,13 +10,13 @@ items.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from pathlib import Path
 
 import pandas as pd
 
 from mtlrec_utils.data import World
+from mtlrec_utils.whole_file import whole_file
 
 ROOT = Path(__file__).resolve().parent.parent
 LOG = ROOT / "datasets" / "lantern_log.parquet"
@@ -40,14 +40,11 @@ def checksum_in_card() -> str:
 
 def main() -> None:
     """Write the log and its checksum, each whole or not at all."""
-    draft = LOG.with_name(LOG.name + ".part")
-    bundled_log().to_parquet(draft, index=False, compression="zstd")
-    checksum = hashlib.sha256(draft.read_bytes()).hexdigest()
-    card = CHECKSUM.sub(checksum, CARD.read_text(encoding="utf-8"))
-    card_draft = CARD.with_name(CARD.name + ".part")
-    card_draft.write_text(card, encoding="utf-8")
-    os.replace(draft, LOG)
-    os.replace(card_draft, CARD)
+    with whole_file(CARD) as card, whole_file(LOG) as log:
+        bundled_log().to_parquet(log, index=False, compression="zstd")
+        checksum = hashlib.sha256(log.read_bytes()).hexdigest()
+        text = CHECKSUM.sub(checksum, CARD.read_text(encoding="utf-8"))
+        card.write_text(text, encoding="utf-8")
     print(f"{LOG.relative_to(ROOT)}: {LOG.stat().st_size:,} bytes")
 
 

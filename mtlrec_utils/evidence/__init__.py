@@ -72,6 +72,7 @@ from mtlrec_utils.evidence.verdicts import (
     Interval,
     holm,
     paired_interval,
+    paired_row,
     verdict,
 )
 
@@ -115,6 +116,7 @@ __all__ = [
     "ndcg_at_k",
     "normalised_entropy",
     "paired_interval",
+    "paired_row",
     "popularity_bias",
     "popularity_buckets",
     "popularity_rank",

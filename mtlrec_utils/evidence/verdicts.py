@@ -85,6 +85,42 @@ def paired_interval(
     return Interval(mean, mean - reach, mean + reach)
 
 
+def paired_row(
+    own: ArrayLike, base: ArrayLike, higher_is_better: bool = True
+) -> dict[str, float | str]:
+    """What a table of independent worlds says of one candidate.
+
+    Args:
+        own: values of the candidate, one per world, [S], S >= 2.
+        base: those of the baseline in the same worlds, [S].
+        higher_is_better: False for losses.
+
+    Returns:
+        "value" and its interval "value_low" to "value_high"; "difference" to
+        the baseline, its paired interval "low" to "high", and the "verdict".
+
+    Raises:
+        ValueError: as ``paired_interval``, or another number of worlds.
+    """
+    values = np.asarray(own, dtype=np.float64)
+    others = np.asarray(base, dtype=np.float64)
+    if values.shape != others.shape:
+        raise ValueError(
+            f"own has shape {values.shape}, base {others.shape}; give one "
+            "value per world for both."
+        )
+    level, gain = paired_interval(values), paired_interval(values - others)
+    return {
+        "value": level.mean,
+        "value_low": level.low,
+        "value_high": level.high,
+        "difference": gain.mean,
+        "low": gain.low,
+        "high": gain.high,
+        "verdict": verdict(gain.low, gain.high, higher_is_better),
+    }
+
+
 def holm_factors(p_values: ArrayLike) -> NDArray[np.float64]:
     """What each p value is multiplied by in Holm's procedure (>= 1).
 

@@ -32,7 +32,7 @@ import pandas as pd
 
 from mtlrec_utils.data import Number, Schema, Task
 from mtlrec_utils.data.two_domains import INPUTS, TwoDomains, two_domains
-from mtlrec_utils.evidence import auc, log_loss, paired_interval, verdict
+from mtlrec_utils.evidence import auc, log_loss, paired_row
 from mtlrec_utils.learning import replicate
 from mtlrec_utils.learning.transfer import (
     corrected_probabilities,
@@ -179,19 +179,12 @@ def table(results: pd.DataFrame) -> pd.DataFrame:
             own = by_method.loc[method].loc[base.index]
             if (method, metric) == ("none, corrected", "auc"):
                 own = base  # the order of rows is the same, but for rounding
-            gain, low, high = paired_interval(own["value"] - base["value"])
-            mean, value_low, value_high = paired_interval(own["value"])
+            row = paired_row(own["value"], base["value"], metric != "log_loss")
             found.append(
                 {
                     **dict(zip(keys, key, strict=True)),
                     "method": method,
-                    "value": mean,
-                    "value_low": value_low,
-                    "value_high": value_high,
-                    "difference": gain,
-                    "low": low,
-                    "high": high,
-                    "verdict": verdict(low, high, metric != "log_loss"),
+                    **row,
                     "best": own["best"].mean(),
                     "estimated_prior": own["estimated_prior"].mean(),
                     **facts.loc[(spurious, prior, method)],

@@ -27,7 +27,7 @@ import tensorflow as tf
 
 from mtlrec_utils.data import Categorical, Schema, Task
 from mtlrec_utils.data.many_domains import ManyDomains, many_domains
-from mtlrec_utils.evidence import auc, log_loss, paired_interval, verdict
+from mtlrec_utils.evidence import auc, log_loss, paired_row
 from mtlrec_utils.learning import replicate
 from mtlrec_utils.learning.transfer import carry_domains, freeze, unfreeze
 from mtlrec_utils.models import (
@@ -272,20 +272,15 @@ def table(results: pd.DataFrame) -> pd.DataFrame:
             base = cell.loc[baseline]
             for method in dict.fromkeys(cell.index.get_level_values(0)):
                 own = cell.loc[method].loc[base.index]
-                gain, low, high = paired_interval(own["value"] - base["value"])
-                value, value_low, value_high = paired_interval(own["value"])
+                judged = paired_row(
+                    own["value"], base["value"], key[-1] == "auc"
+                )
                 found.append(
                     {
                         **dict(zip(keys, key, strict=True)),
                         "baseline": baseline,
                         "method": method,
-                        "value": value,
-                        "value_low": value_low,
-                        "value_high": value_high,
-                        "difference": gain,
-                        "low": low,
-                        "high": high,
-                        "verdict": verdict(low, high, key[-1] == "auc"),
+                        **judged,
                         "best": own["best"].mean(),
                         "rate": own["rate"].mean(),
                         "passes": own["passes"].mean(),

@@ -23,7 +23,7 @@ from mtlrec_utils.data.many_domains import (
     ManyDomains,
     many_domains,
 )
-from mtlrec_utils.evidence import auc, log_loss, paired_interval, verdict
+from mtlrec_utils.evidence import auc, log_loss, paired_row
 from mtlrec_utils.learning import replicate
 from mtlrec_utils.models import (
     epnet,
@@ -195,19 +195,12 @@ def table(results: pd.DataFrame) -> pd.DataFrame:
             if method == "best":
                 continue
             own = cell.loc[method].loc[base.index]
-            gain, low, high = paired_interval(own["value"] - base["value"])
-            value, value_low, value_high = paired_interval(own["value"])
+            judged = paired_row(own["value"], base["value"], key[-1] == "auc")
             found.append(
                 {
                     **dict(zip(keys, key, strict=True)),
                     "method": method,
-                    "value": value,
-                    "value_low": value_low,
-                    "value_high": value_high,
-                    "difference": gain,
-                    "low": low,
-                    "high": high,
-                    "verdict": verdict(low, high, key[-1] == "auc"),
+                    **judged,
                     "best": best,
                     "rate": own["rate"].mean(),
                     "parameters": own["parameters"].mean(),

@@ -33,7 +33,7 @@ import pandas as pd
 import tensorflow as tf
 
 from mtlrec_utils.data import Categorical, Schema, Task, World
-from mtlrec_utils.evidence import auc, log_loss, paired_interval, verdict
+from mtlrec_utils.evidence import auc, log_loss, paired_row
 from mtlrec_utils.learning import replicate
 from mtlrec_utils.models import (
     mmoe_over_domains,
@@ -255,20 +255,14 @@ def table(results: pd.DataFrame) -> pd.DataFrame:
         for method in dict.fromkeys(cell["method"]):
             if method == "best":
                 continue
-            own, base = values[method], values[BASELINE]
-            gain, low, high = paired_interval(own - base)
-            value, value_low, value_high = paired_interval(own)
+            base = values[BASELINE]
+            own = values[method].loc[base.index]
+            judged = paired_row(own, base, key[-1] == "auc")
             found.append(
                 {
                     **dict(zip(keys, key, strict=True)),
                     "method": method,
-                    "value": value,
-                    "value_low": value_low,
-                    "value_high": value_high,
-                    "difference": gain,
-                    "low": low,
-                    "high": high,
-                    "verdict": verdict(low, high, key[-1] == "auc"),
+                    **judged,
                     "best": values["best"].mean(),
                     **sizes.get((*key[:2], method), {}),
                     "worlds": len(own),
